@@ -1,0 +1,189 @@
+"""Shield: a server's own admission, as pure ASGI middleware.
+
+Per HTTP request, before any work: expired work is refused (504, `X-Deadline-Expired: 1`), a full
+server refuses (503, `X-Shed: 1`, jittered `Retry-After`), everything else runs inside the deadline
+that its caller sent as `X-Deadline-Ms`.
+
+A running request is never cut at its deadline: a cancelled database call may still commit. It ends
+by the timeouts of its own outgoing calls, which all see the deadline.
+
+Not here: rate limits per client, and what a refusal looks like to people (`refuse`).
+"""
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from resilience.deadline import deadline, without_deadline
+from resilience.errors import LimitFull
+from resilience.events import Emitter, Listener
+from resilience.limit import Limit, Outcome
+from resilience.runtime import Runtime
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a request was not let in.
+
+    Attributes:
+        reason: `full` (nothing wrong with the request, come back) or `deadline` (too late for its
+            caller).
+        retry_after_s: Whole seconds to stay away, jittered; None for `deadline`.
+    """
+
+    reason: Literal["full", "deadline"]
+    retry_after_s: int | None = None
+
+
+Refuse = Callable[[Refusal, Scope], tuple[int, Headers, bytes]]
+"""Renders a refusal: status, headers, body. The Shield adds its own marks and the length."""
+
+
+def plain_problem(refusal: Refusal, scope: Scope) -> tuple[int, Headers, bytes]:  # noqa: ARG001 - a Refuse
+    """The default `refuse`: RFC 9457, with code `overloaded` or `deadline_exceeded`."""
+    status, code, title = (
+        (503, "overloaded", "Too many requests in flight")
+        if refusal.reason == "full"
+        else (504, "deadline_exceeded", "The caller's deadline has passed")
+    )
+    problem = {"type": "about:blank", "code": code, "title": title, "status": status}
+    return status, [(b"content-type", b"application/problem+json")], json.dumps(problem).encode()
+
+
+class Shield:
+    """Limits requests in flight and honours callers' deadlines. Other scopes pass through.
+
+    Args:
+        app: The application behind it.
+        limit: How many guarded requests may be in flight. Full means refused at once.
+        name: Put on events.
+        runtime: Time and chance; the real ones by default.
+        exempt: Requests that neither limit nor deadline concern: health, metrics, control, endless
+            streams.
+        guards: When given, only these requests are counted by the limit; deadlines apply to all but
+            exempt ones.
+        on_event: Listeners, see `events.py`.
+        refuse: Renders refusals; `plain_problem` by default.
+    """
+
+    def __init__(  # noqa: PLR0913 - keyword-only options
+        self,
+        app: App,
+        *,
+        limit: Limit,
+        name: str,
+        runtime: Runtime | None = None,
+        exempt: Callable[[Scope], bool] | None = None,
+        guards: Callable[[Scope], bool] | None = None,
+        on_event: Sequence[Listener] = (),
+        refuse: Refuse | None = None,
+    ) -> None:
+        runtime = runtime or Runtime.real()
+        self._app = app
+        self._clock = runtime.clock
+        self._random = runtime.random
+        self._emitter = Emitter(name, on_event, runtime)
+        self._limiter = limit.build(runtime, self._emitter)
+        self._exempt = exempt
+        self._guards = guards
+        self._refuse = refuse or plain_problem
+        self._refused_total = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] != "http" or (self._exempt is not None and self._exempt(scope)):
+            await self._app(scope, receive, send)
+            return
+        budget_s = _budget_s(scope)
+        if budget_s is not None and budget_s <= 0:
+            await self._turn_away(Refusal("deadline"), scope, send)
+            return
+        # In-process callers share our context, and a request has the deadline it brought, no other.
+        with without_deadline() if budget_s is None else deadline(budget_s):
+            if self._guards is None or self._guards(scope):
+                await self._admit(scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
+
+    def snapshot(self) -> dict[str, int]:
+        """`limit`, `in_flight` and `refused_total` (full and expired together, since the start)."""
+        return {
+            "limit": self._limiter.limit,
+            "in_flight": self._limiter.in_flight,
+            "refused_total": self._refused_total,
+        }
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            ticket = await self._limiter.acquire()
+        except LimitFull:
+            # One, two or three seconds: the refused must not come back in step.
+            wait_s = 1 + int(self._random() * 3)
+            await self._turn_away(Refusal("full", wait_s), scope, send)
+            return
+        began_s = self._clock()
+        watch = _Watch(send) if self._limiter.learns else None
+        outcome = Outcome.SILENT
+        try:
+            await self._app(scope, receive, send if watch is None else watch.send)
+            outcome = Outcome.OK if watch is None else watch.outcome()
+        finally:
+            self._limiter.release(ticket, self._clock() - began_s, outcome)
+
+    async def _turn_away(self, refusal: Refusal, scope: Scope, send: Send) -> None:
+        self._refused_total += 1
+        status, headers, body = self._refuse(refusal, scope)
+        headers = [*headers, (b"content-length", str(len(body)).encode())]
+        if refusal.reason == "full":
+            self._emitter.emit(
+                "shed", retry_after_s=refusal.retry_after_s, in_flight=self._limiter.in_flight
+            )
+            headers.append((b"x-shed", b"1"))
+            headers.append((b"retry-after", str(refusal.retry_after_s).encode()))
+        else:
+            self._emitter.emit("deadline_expired")
+            headers.append((b"x-deadline-expired", b"1"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+class _Watch:
+    """Sees the answer go by, for a limit that learns from it."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._status = 0
+        self._final = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            self._final = (b"x-outcome", b"final") in [tuple(pair) for pair in message["headers"]]
+        await self._send(message)
+
+    def outcome(self) -> Outcome:
+        """Dropped if we were too slow for somebody; other failures say nothing about the load."""
+        left_s = deadline.remaining_s()
+        if left_s is not None and left_s <= 0:
+            return Outcome.DROPPED
+        if self._status < 500 or self._final:
+            return Outcome.OK
+        return Outcome.DROPPED if self._status in (503, 504) else Outcome.SILENT
+
+
+def _budget_s(scope: Scope) -> float | None:
+    """Seconds the caller gives, None without a usable header."""
+    for name, value in scope["headers"]:
+        if name == b"x-deadline-ms":
+            digits = value.removeprefix(b"-")
+            usable = digits.isdigit() and len(digits) <= 9
+            return int(value) / 1000 if usable else None
+    return None
