@@ -1,0 +1,34 @@
+# Every target is `python3 dev.py TARGET`: the same without make, and on Windows.
+PYTHON ?= python3
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help up test unit check browser bench lock ci
+
+help: ## muestra esta ayuda
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo '  con argumentos: make up ARGS="--port 21000 --data var/otra"'
+
+up: ## arranca los cinco servicios; Ctrl-C los para
+	@$(PYTHON) dev.py up $(ARGS)
+
+test: ## todas las pruebas menos navegador y rendimiento
+	@$(PYTHON) dev.py test $(ARGS)
+
+unit: ## solo las pruebas rápidas
+	@$(PYTHON) dev.py unit $(ARGS)
+
+check: ## ruff, formato, mypy, imports, documentación, reglas de la casa
+	@$(PYTHON) dev.py check
+
+browser: ## las pruebas con Chromium
+	@$(PYTHON) dev.py browser $(ARGS)
+
+bench: ## las pruebas de rendimiento
+	@$(PYTHON) dev.py bench $(ARGS)
+
+lock: ## vuelve a calcular requirements.lock y requirements-dev.lock
+	@$(PYTHON) dev.py lock
+
+ci: ## lo que ejecuta la integración continua: check + test + browser
+	@$(PYTHON) dev.py ci

@@ -1,0 +1,227 @@
+"""The switches over HTTP, in lab mode only: `GET` and `DELETE /chaos`, `POST /chaos/{fault}`.
+
+Refusals: 401 `unauthorized`, 404 `fault_not_found`; a bad body is the application's own 422.
+"""
+
+import hmac
+from typing import Annotated, Any, Final, Self
+
+from fastapi import APIRouter, Body, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from chaos.faults.base import DEFAULT_TTL_S, MAX_SECONDS_S, MAX_TTL_S
+from chaos.faults.registry import FaultNotFound, Faults, FaultState
+
+_MEDIA_TYPE: Final = "application/problem+json"
+
+
+class FaultSwitch(BaseModel):
+    """What to do with one fault: `enabled`, or `seconds` where it has a length (0 is off)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool | None = Field(None, description="True switches on, false switches off.")
+    seconds: float | None = Field(
+        None, ge=0, le=MAX_SECONDS_S, description="Length of the fault, seconds; 0 switches it off."
+    )
+    probability: float | None = Field(
+        None, ge=0, le=1, description="Share of requests or commits that it strikes."
+    )
+    ttl_s: float = Field(
+        DEFAULT_TTL_S, gt=0, le=MAX_TTL_S, description="Seconds until it switches itself off."
+    )
+    route: str | None = Field(
+        None,
+        pattern=r"^(\*|/[!-~]*)$",
+        max_length=200,
+        description='Path prefix it strikes; "*" is all.',
+    )
+
+    @model_validator(mode="after")
+    def _says_what_to_do(self) -> Self:
+        if self.enabled is None and self.seconds is None:
+            raise ValueError("enabled or seconds is required")
+        return self
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the fault shall be off."""
+        return self.enabled is False or (self.enabled is None and self.seconds == 0)
+
+
+class FaultView(BaseModel):
+    """One fault and its state."""
+
+    name: str
+    summary_es: str
+    summary_en: str
+    enabled: bool
+    has_seconds: bool = Field(description="Whether it takes `seconds`.")
+    seconds: float | None = Field(
+        description="Its length, seconds; null while off or without length."
+    )
+    probability: float | None = Field(description="Share struck, 0 to 1; null while off.")
+    route: str | None = Field(description='Path prefix struck, "*" for all; null while off.')
+    left_s: float = Field(description="Seconds until it switches itself off; 0 while off.")
+
+
+class FaultList(BaseModel):
+    """Every fault of one service."""
+
+    service: str
+    faults: list[FaultView]
+
+
+_EXAMPLES: Final[dict[str, Any]] = {
+    "on": {"summary": "Encender", "value": {"enabled": True}},
+    "slow": {"summary": "Encender con duración", "value": {"seconds": 20}},
+    "off": {"summary": "Apagar", "value": {"enabled": False}},
+    "flaky": {
+        "summary": "Una de cada cinco",
+        "value": {"enabled": True, "probability": 0.2, "ttl_s": 60},
+    },
+}
+_REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
+    401: {"description": "`unauthorized`", "content": {_MEDIA_TYPE: {}}},
+}
+_SWITCH_REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
+    **_REFUSALS,
+    404: {"description": "`fault_not_found`", "content": {_MEDIA_TYPE: {}}},
+}
+_TEXTS: Final = {
+    "unauthorized": ("Falta autorización", "Unauthorized"),
+    "fault_not_found": ("Fallo desconocido", "Unknown fault"),
+}
+_DETAILS: Final = {
+    "unauthorized": (
+        "Se necesita la cabecera Authorization: Bearer con el CHAOS_TOKEN correcto.",
+        "The header Authorization: Bearer with the right CHAOS_TOKEN is needed.",
+    ),
+    "fault_not_found": (
+        "Este servicio no tiene ese fallo; GET /chaos los enumera.",
+        "This service does not have that fault; GET /chaos lists them.",
+    ),
+}
+
+
+def control_routes(faults: Faults, token: str | None) -> APIRouter:
+    """Routes that show and switch `faults`.
+
+    Args:
+        faults: The service's live switches.
+        token: Bearer token that every call must carry; None or "" leaves the switches open
+            (loopback only).
+    """
+    router = APIRouter(tags=["chaos"])
+
+    def guarded(request: Request) -> JSONResponse | None:
+        return None if _is_allowed(request, token) else _problem(request, 401, "unauthorized")
+
+    @router.get(
+        "/chaos", response_model=FaultList, responses=_REFUSALS, summary="Fallos y su estado"
+    )
+    async def list_faults(request: Request) -> Response | FaultList:
+        return guarded(request) or _view_all(faults)
+
+    @router.delete(
+        "/chaos", response_model=FaultList, responses=_REFUSALS, summary="Apagar todos los fallos"
+    )
+    async def switch_all_off(request: Request) -> Response | FaultList:
+        refusal = guarded(request)
+        if refusal is not None:
+            return refusal
+        faults.reset()
+        return _view_all(faults)
+
+    @router.post(
+        "/chaos/{fault}",
+        response_model=FaultView,
+        responses=_SWITCH_REFUSALS,
+        summary="Encender o apagar",
+    )
+    async def switch(
+        request: Request,
+        fault: str,
+        order: Annotated[FaultSwitch, Body(openapi_examples=_EXAMPLES)],
+    ) -> Response | FaultView:
+        refusal = guarded(request)
+        if refusal is not None:
+            return refusal
+        try:
+            return _view(_apply(faults, fault, order))
+        except FaultNotFound:
+            return _problem(request, 404, "fault_not_found")
+
+    return router
+
+
+def _apply(faults: Faults, name: str, order: FaultSwitch) -> FaultState:
+    if order.is_off:
+        return faults.switch_off(name)
+    if order.seconds is not None and faults.find(name).default_seconds is None:
+        raise RequestValidationError(
+            [
+                {
+                    "type": "extra_forbidden",
+                    "loc": ("body", "seconds"),
+                    "msg": "no length",
+                    "input": order.seconds,
+                }
+            ]
+        )
+    return faults.switch_on(
+        name,
+        seconds=order.seconds,
+        probability=order.probability,
+        ttl_s=order.ttl_s,
+        route=order.route,
+    )
+
+
+def _view(state: FaultState) -> FaultView:
+    fault, active = state.fault, state.active
+    has_seconds = fault.default_seconds is not None
+    return FaultView(
+        name=fault.name,
+        summary_es=fault.summary_es,
+        summary_en=fault.summary_en,
+        enabled=active is not None,
+        has_seconds=has_seconds,
+        seconds=active.seconds if active and has_seconds else None,
+        probability=active.probability if active else None,
+        route=active.route if active else None,
+        left_s=round(state.left_s, 1),
+    )
+
+
+def _view_all(faults: Faults) -> FaultList:
+    return FaultList(service=faults.service, faults=[_view(state) for state in faults.states()])
+
+
+def _is_allowed(request: Request, token: str | None) -> bool:
+    if not token:
+        return True
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    matches = hmac.compare_digest(given.strip().encode(), token.encode())
+    return scheme.lower() == "bearer" and matches
+
+
+def _problem(request: Request, status: int, code: str) -> JSONResponse:
+    english = request.headers.get("accept-language", "").strip().lower().startswith("en")
+    return JSONResponse(
+        {
+            "type": f"/problems/{code}",
+            "code": code,
+            "title": _TEXTS[code][english],
+            "status": status,
+            "detail": _DETAILS[code][english],
+            "instance": request.url.path,
+            "request_id": request.headers.get("x-request-id"),
+        },
+        status,
+        headers={"x-outcome": "final", "content-language": "en" if english else "es"}
+        | ({"www-authenticate": "Bearer"} if status == 401 else {}),
+        media_type=_MEDIA_TYPE,
+    )

@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+"""Prepare and run this project with nothing but Python: `python3 dev.py up`.
+
+`make` calls it; Windows needs no make.
+
+Makes .venv, installs the hash-locked packages when the lock changed, installs the project itself
+editable, and goes on inside. Standard library only; the version check comes before anything that an
+old Python could not run.
+"""
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - that is the point
+    sys.exit(
+        f"Taquilla necesita Python 3.11 o posterior; este es {sys.version.split()[0]}.\n"
+        "Taquilla needs Python 3.11 or later."
+    )
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
+STAMP = VENV / "taquilla-installed.json"
+RUN_LOCK, DEV_LOCK = "requirements.lock", "requirements-dev.lock"
+
+HELP = """Uso: python3 dev.py ORDEN [argumentos]
+
+  up [--port B] [--data DIR]   arranca los cinco servicios (prepara todo la primera vez)
+  run ...                      la orden taquilla: run chaos on crash-inventory, run load, run --help
+  test [argumentos de pytest]  todas las pruebas menos navegador y rendimiento
+  unit                         solo las pruebas rápidas
+  check                        ruff, formato, mypy, imports, documentación y reglas de la casa
+  browser                      las pruebas con Chromium
+  ci                           check + test + browser
+  bench                        las pruebas de rendimiento
+  lock                         vuelve a calcular los ficheros requirements*.lock
+"""
+
+
+def say(text: str) -> None:
+    """One line of progress, at once."""
+    print(f"· {text}" if sys.stdout.encoding.lower().startswith("utf") else f"- {text}", flush=True)
+
+
+def digest(*names: str) -> str:
+    """Fingerprint of files of the project."""
+    return hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in names)).hexdigest()
+
+
+def stamp() -> dict[str, str]:
+    """What is installed in .venv, as far as this script knows."""
+    try:
+        found = json.loads(STAMP.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def ensure(lock: str) -> None:
+    """Bring .venv to what `lock` and pyproject.toml say; nothing to do takes milliseconds."""
+    wanted = {lock: digest(lock), "project": digest("pyproject.toml")}
+    have = stamp() if PYTHON.exists() else {}
+    if all(have.get(name) == value for name, value in wanted.items()):
+        return
+    began = time.monotonic()
+    make_venv()
+    if have.get(lock) != wanted[lock]:
+        count = sum("==" in line for line in (ROOT / lock).read_text(encoding="utf-8").splitlines())
+        say(f"instalando {count} paquetes de {lock} en .venv (solo cuando cambia)")
+        install(["--require-hashes", "-r", str(ROOT / lock)], count)
+    install(["--no-deps", "--no-build-isolation", "-e", str(ROOT)], 1)
+    if lock == DEV_LOCK:  # it contains the other one
+        wanted[RUN_LOCK] = digest(RUN_LOCK)
+    STAMP.write_text(json.dumps({**have, **wanted}), encoding="utf-8")
+    say(f"preparado en {time.monotonic() - began:.0f} s")
+
+
+def make_venv() -> None:
+    """Create .venv unless a working one is there."""
+    if PYTHON.exists() and subprocess.run([PYTHON, "-c", ""], check=False).returncode == 0:
+        return
+    say(f"creando {VENV.name} con Python {sys.version_info.major}.{sys.version_info.minor}")
+    uv = shutil.which("uv")
+    if uv:
+        run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(VENV)])
+        return
+    if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
+        sys.exit(
+            "Falta el módulo venv de Python. En Debian o Ubuntu: sudo apt install python3-venv\n"
+            "Python's venv module is missing. On Debian or Ubuntu: sudo apt install python3-venv"
+        )
+    run([sys.executable, "-m", "venv", "--clear", str(VENV)])
+
+
+def install(arguments: Sequence[str], count: int) -> None:
+    """Install into .venv with uv where it is found, else with pip, showing how far it is."""
+    uv = shutil.which("uv")
+    if uv:
+        run([uv, "pip", "install", "--quiet", "--python", str(PYTHON), *arguments])
+        return
+    if subprocess.run([PYTHON, "-c", "import pip"], check=False, capture_output=True).returncode:
+        run([PYTHON, "-m", "ensurepip"])  # uv made this .venv and is gone
+    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", *arguments]
+    pip = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert pip.stdout is not None
+    seen, lines = 0, []
+    for line in pip.stdout:
+        lines.append(line)
+        if line.startswith("Collecting "):
+            seen += 1
+            if sys.stdout.isatty():
+                print(f"\r  {seen}/{count} {line.split()[1][:40]:<40}", end="", flush=True)
+    if sys.stdout.isatty():
+        print("\r" + " " * 60 + "\r", end="")
+    if pip.wait() != 0:
+        print("".join(lines[-30:]), file=sys.stderr)
+        sys.exit("pip no pudo instalar los paquetes; arriba, sus últimas líneas. / pip failed.")
+
+
+def run(command: Sequence[str | Path]) -> None:
+    """Run to the end or leave with its exit code."""
+    code = subprocess.run(command, cwd=ROOT, check=False).returncode
+    if code:
+        sys.exit(code)
+
+
+def become(command: Sequence[str]) -> None:
+    """Go on as another program, which gets the signals and gives the exit code."""
+    if os.name != "nt":
+        sys.stdout.flush()
+        os.execv(command[0], list(command))
+    child = subprocess.Popen(command)
+    while True:
+        try:
+            sys.exit(child.wait())
+        except KeyboardInterrupt:  # the child got the same Ctrl-C and is cleaning up
+            continue
+
+
+def tool(name: str, *arguments: str) -> list[str]:
+    """A program of the venv."""
+    return [str(BIN / (f"{name}.exe" if os.name == "nt" else name)), *arguments]
+
+
+def steps(name: str) -> list[list[str]]:
+    """The commands behind a task."""
+    pytest = [str(PYTHON), "-m", "pytest"]
+    rules = [f"tests/{name}.py" for name in ("test_docs", "test_house_rules")]
+    rules = [path for path in rules if (ROOT / path).exists()]
+    check = [
+        tool("ruff", "check", "."),
+        tool("ruff", "format", "--check", "."),
+        tool("mypy"),
+        tool("lint-imports"),
+        *([[*pytest, "-q", *rules]] if rules else []),
+    ]
+    test = [[*pytest, "-m", "not browser and not bench"]]
+    browser = [[*pytest, "-m", "browser"]]
+    compile_lock = tool(
+        "uv", "pip", "compile", "pyproject.toml", "--group", "build", "--universal", "--generate-hashes",
+        "--no-header", "--no-annotate", "--python-version", "3.11",
+    )  # fmt: skip
+    return {
+        "check": check,
+        "test": test,
+        "unit": [[*pytest, "-q", "tests/unit"]],
+        "browser": browser,
+        "bench": [[*pytest, "-m", "bench"]],
+        "ci": [*check, *test, *browser],
+        "lock": [
+            [*compile_lock, "-q", "-o", RUN_LOCK],
+            [*compile_lock, "-q", "--group", "dev", "-c", RUN_LOCK, "-o", DEV_LOCK],
+        ],
+    }[name]
+
+
+def work(name: str, more: Sequence[str]) -> int:
+    """Run every step of a task, tell which failed, and give the exit code."""
+    failed = []
+    for command in steps(name):
+        title = " ".join([Path(command[0]).stem, *command[1:5]])
+        say(title)
+        began = time.monotonic()
+        code = subprocess.run([*command, *more], cwd=ROOT, check=False).returncode
+        if name == "bench" and code == 5:
+            say("no hay pruebas de rendimiento en este árbol")
+        elif code:
+            failed.append(f"{title} ({code}, {time.monotonic() - began:.0f} s)")
+    for one in failed:
+        say(f"FALLÓ: {one}")
+    return 1 if failed else 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Dispatch a task; the exit code is the task's."""
+    name, more = (arguments[0], arguments[1:]) if arguments else ("help", [])
+    tasks = ("up", "run", "test", "unit", "check", "browser", "ci", "bench", "lock")
+    if name not in tasks:
+        print(HELP, end="")
+        return 0 if name in ("help", "-h", "--help") else 2
+    ensure(RUN_LOCK if name in ("up", "run") else DEV_LOCK)
+    if name in ("up", "run"):
+        become([str(PYTHON), "-m", "chaos", *(["up"] if name == "up" else []), *more])
+    if Path(sys.prefix).resolve() != VENV.resolve():
+        become([str(PYTHON), str(Path(__file__).resolve()), *arguments])
+    return work(name, more)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

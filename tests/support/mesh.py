@@ -1,0 +1,84 @@
+"""The whole mesh in this process, on the running (virtual-time) loop: five real apps, no socket."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import notifications.app
+
+import gateway.app
+import inventory.app
+import payments.app
+import reservations.app
+from chassis import runtime
+from chassis.testing import InProcessTransport, serve
+
+APPS = {
+    "inventory": inventory.app,
+    "payments": payments.app,
+    "notifications": notifications.app,
+    "reservations": reservations.app,
+    "gateway": gateway.app,
+}
+
+
+@dataclass
+class Mesh:
+    """Five started apps and a client for each."""
+
+    clients: dict[str, httpx.AsyncClient]
+
+    def __getitem__(self, name: str) -> httpx.AsyncClient:
+        return self.clients[name]
+
+    async def fault(self, service: str, fault: str, **order) -> None:
+        answer = await self[service].post(f"/chaos/{fault}", json=order or {"enabled": True})
+        assert answer.status_code == 200, answer.text
+
+    async def reserve(self, **body) -> httpx.Response:
+        headers = body.pop("headers", {})
+        wanted = {"user_id": "ana", "event_id": "concert-01", "quantity": 1, **body}
+        return await self["gateway"].post("/api/reserve", json=wanted, headers=headers)
+
+    async def event(self, event_id: str = "concert-01") -> dict:
+        events = (await self["inventory"].get("/events")).json()["events"]
+        return next(event for event in events if event["event_id"] == event_id)
+
+
+@asynccontextmanager
+async def mesh(data: Path, *, seed: int = 1, **settings) -> AsyncIterator[Mesh]:
+    """Start everything; `settings` are fields of whichever services have them."""
+    started: dict[str, InProcessTransport] = {}
+    effects = runtime.simulated(seed, {name: Wire(name, started) for name in APPS})
+    async with AsyncExitStack() as stack:
+        clients = {}
+        for name, module in APPS.items():
+            fields = module.Settings.model_fields
+            chosen = {
+                "data_dir": data,
+                "chaos_enabled": True,
+                **{key: value for key, value in settings.items() if key in fields},
+            }
+            app = module.create_app(module.Settings(**chosen), effects)
+            started[name] = await stack.enter_async_context(serve(app))
+            clients[name] = await stack.enter_async_context(
+                httpx.AsyncClient(
+                    transport=Wire(name, started), base_url=f"http://{name}", timeout=None
+                )
+            )
+        yield Mesh(clients)
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """The way to one service, which may not have started yet; closing it closes nothing."""
+
+    def __init__(self, name: str, started: dict[str, InProcessTransport]) -> None:
+        self._name = name
+        self._started = started
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self._name not in self._started:
+            raise httpx.ConnectError("not started", request=request)
+        return await self._started[self._name].handle_async_request(request)

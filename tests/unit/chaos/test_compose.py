@@ -1,0 +1,67 @@
+"""The container side: the real Compose and hadolint have their say, from their wheels."""
+
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+import yaml
+
+from chaos.topology import COMPOSE, ROOT, SHOP
+
+
+def tool(name: str) -> str:
+    """The program of that name in this environment; skips where its wheel does not exist."""
+    found = shutil.which(name, path=sysconfig.get_path("scripts"))
+    if found is None:
+        pytest.skip(f"{name} has no wheel for this platform (Linux x86-64 only)")
+    return found
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=20, check=False
+    )
+
+
+def test_compose_accepts_the_lab():
+    result = run(tool("docker-compose"), "config", "-q")
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_compose_accepts_the_shop_and_publishes_only_the_gateway():
+    files = ("-f", str(COMPOSE), "-f", str(SHOP))
+    result = run(tool("docker-compose"), *files, "config", ID_SECRET="s")
+    assert (result.returncode, result.stderr) == (0, "")
+    services = yaml.safe_load(result.stdout)["services"]
+    assert [name for name, service in services.items() if service.get("ports")] == ["gateway"]
+
+
+def test_the_shop_does_not_start_without_a_secret():
+    result = run(tool("docker-compose"), "-f", str(COMPOSE), "-f", str(SHOP), "config", "-q")
+    assert result.returncode != 0
+    assert "ID_SECRET" in result.stderr
+
+
+def test_every_service_is_locked_down():
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    for service in services.values():
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["user"] == "10001:10001"
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+
+
+def test_hadolint_accepts_the_dockerfile():
+    result = run(tool("hadolint"), "Dockerfile")
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+def test_scripts_are_executable():
+    scripts = [*ROOT.glob("scripts/*"), ROOT / "dev.py", ROOT / ".ci" / "run"]
+    names = {path.name for path in scripts if path.is_file() and path.stat().st_mode & 0o111}
+    course = {"crash_inventory.sh", "slow_payments.sh", "db_flap.sh", "notifications_down.sh"}
+    assert names >= course | {"load_gateway.py", "race_condition.py", "dev.py", "run"}
+    assert Path(ROOT / "compose.yaml") == COMPOSE
