@@ -1,0 +1,202 @@
+"""The app factory: what a service is made of, and in which order a request passes through it.
+
+A composition root (`<service>/app.py`) makes a `Chassis`, builds its own parts in a lifespan, and hands both here.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import MappingProxyType
+from typing import Any, Final
+
+from fastapi import APIRouter, FastAPI
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chaos.faults import FaultMiddleware, Faults, control_routes
+from chassis import problems
+from chassis.docs import docs_routes
+from chassis.errors import DeadlineGone, Overloaded, ServiceError
+from chassis.health import Health, health_routes
+from chassis.problems import ProblemMiddleware
+from chassis.requests import BodyLimitMiddleware, RequestContextMiddleware
+from chassis.runtime import Runtime
+from chassis.settings import ServiceSettings
+from chassis.telemetry import Metrics
+from resilience import Limit, Refusal, Shield
+
+EXEMPT: Final = ("/healthz", "/readyz", "/metrics", "/chaos", "/docs", "/openapi.json", "/problems")
+"""Paths that neither the in-flight limit nor a deadline concerns."""
+
+_NO_ROUTES: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class Chassis:
+    """The shared parts of one app. Made by `create_app`; lives as long as the app.
+
+    Args:
+        name: The service's name, as in compose.yaml.
+        settings: Its settings.
+        runtime: Its effects.
+        slow_route: Path prefix by fault name where a switch names none.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: ServiceSettings,
+        runtime: Runtime,
+        *,
+        slow_route: Mapping[str, str] = _NO_ROUTES,
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.runtime = runtime
+        self.metrics = Metrics()
+        self.health = Health()
+        self.faults = Faults(runtime.resilience, name, slow_route)
+
+    def refresh(self) -> None:
+        """Bring gauges that mirror live state up to date."""
+        for state in self.faults.states():
+            self.metrics.faults.labels(state.fault.name).set(state.active is not None)
+
+
+def build_app(  # noqa: PLR0913 - keyword-only options
+    chassis: Chassis,
+    *,
+    summary: str,
+    service: Callable[[], AbstractAsyncContextManager[object]],
+    routers: Sequence[APIRouter],
+    limit: Limit | None = None,
+    guards: Callable[[Scope], bool] | None = None,
+    full: Callable[[int | None], ServiceError] | None = None,
+    exempt: tuple[str, ...] = (),
+    specs: Mapping[str, str] | None = None,
+) -> FastAPI:
+    """A FastAPI app whose `request.state.svc` is what `service()` yields.
+
+    Args:
+        chassis: The shared parts.
+        summary: One line for the docs page.
+        service: The lifespan: builds stores, clients and loops, yields the object that routes use.
+        routers: The service's own routes.
+        limit: In-flight limit; `Limit(fixed=settings.max_inflight)` by default.
+        guards: Which requests the limit counts; all but the exempt ones by default.
+        full: The refusal when the limit is reached; `Overloaded` by default.
+        exempt: Further path prefixes that neither limit nor deadline concerns.
+        specs: Name to address of every spec on the docs page; the own one by default.
+    """
+    settings = chassis.settings
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> Any:
+        async with service() as svc:
+            yield {"svc": svc}
+
+    app = FastAPI(
+        title=f"Taquilla · {chassis.name}",
+        summary=summary,
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+        middleware=_middleware(
+            chassis, limit or Limit(fixed=settings.max_inflight), guards, full, EXEMPT + exempt
+        ),
+    )
+    problems.install(app)
+    for router in routers:
+        app.include_router(router)
+    app.include_router(health_routes(chassis.health, chassis.metrics, chassis.refresh))
+    app.include_router(docs_routes(chassis.name, specs))
+    if settings.chaos_enabled:
+        app.include_router(control_routes(chassis.faults, settings.chaos_token))
+    return app
+
+
+def _middleware(
+    chassis: Chassis,
+    limit: Limit,
+    guards: Callable[[Scope], bool] | None,
+    full: Callable[[int | None], ServiceError] | None,
+    exempt_prefixes: tuple[str, ...],
+) -> list[Middleware]:
+    """Outermost first: this list is the order in which a request passes."""
+
+    def refuse(refusal: Refusal, scope: Scope) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        after_s = refusal.retry_after_s
+        if refusal.reason == "deadline":
+            error: ServiceError = DeadlineGone()
+        else:
+            error = full(after_s) if full else Overloaded(retry_after_s=after_s)
+        head = [(b"content-type", problems.MEDIA_TYPE.encode())]
+        return error.status, head, problems.encode(error, scope["path"])
+
+    def exempt(scope: Scope) -> bool:
+        return str(scope["path"]).startswith(exempt_prefixes)
+
+    return [
+        Middleware(RequestContextMiddleware, runtime=chassis.runtime),
+        Middleware(ProblemMiddleware),
+        Middleware(_MetricsMiddleware, chassis=chassis),
+        Middleware(
+            _observed_shield,  # type: ignore[arg-type]  # a factory of keyword options
+            chassis=chassis,
+            limit=limit,
+            exempt=exempt,
+            guards=guards,
+            refuse=refuse,
+        ),
+        Middleware(BodyLimitMiddleware, limit_bytes=chassis.settings.max_body_bytes),
+        *(
+            [Middleware(FaultMiddleware, faults=chassis.faults)]
+            if chassis.settings.chaos_enabled
+            else []
+        ),
+    ]
+
+
+def _observed_shield(app: ASGIApp, *, chassis: Chassis, **options: Any) -> ASGIApp:
+    """The Shield, with its live values in `/readyz?verbose=1`."""
+    shield = Shield(
+        app,
+        name=f"{chassis.name}.shield",
+        runtime=chassis.runtime.resilience,
+        on_event=(chassis.metrics.on_policy_event,),
+        **options,
+    )
+    chassis.health.values["shield"] = shield.snapshot
+    return shield
+
+
+class _MetricsMiddleware:
+    """Counts and times requests by method, route template and status."""
+
+    def __init__(self, app: ASGIApp, *, chassis: Chassis) -> None:
+        self.app = app
+        self._mono = chassis.runtime.mono
+        self._metrics = chassis.metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started_s = self._mono()
+        status = 500
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        self._metrics.in_flight.inc()
+        try:
+            await self.app(scope, receive, watch)
+        finally:
+            self._metrics.in_flight.dec()
+            route = getattr(scope.get("route"), "path", "other")
+            self._metrics.requests.labels(scope["method"], route, status).observe(
+                self._mono() - started_s
+            )

@@ -1,0 +1,199 @@
+"""The one factory for outbound calls: an upstream is one connection pool, an edge is one policy over it.
+
+An answer becomes exactly one of four things, and only these:
+
+- the JSON of a 2xx answer;
+- `Refused`: the callee decided (4xx, or anything marked `X-Outcome: final`);
+- `NotSent`: the callee provably did nothing (refused connection, open breaker, shed, expired);
+- `InDoubt`: nobody here knows (time-out, reset, unmarked 5xx, nonsense). Never "failed".
+
+Each service's `clients.py` maps known codes to its own errors, so that one vocabulary never leaks into another.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from chassis.catalogue import language
+from chassis.requests import request_id
+from chassis.runtime import Runtime
+from chassis.telemetry import Metrics
+from resilience import FailedResponse, Policy, ResilientTransport, never_sent
+
+
+class Refused(Exception):
+    """The callee decided against it.
+
+    Attributes:
+        code: The callee's stable code, or `http_<status>` when it sent none.
+        status: HTTP status.
+        problem: The whole problem document.
+        retry_after_s: Seconds, or None.
+    """
+
+    def __init__(
+        self, status: int, problem: Mapping[str, Any], retry_after_s: float | None
+    ) -> None:
+        self.status = status
+        self.code = str(problem.get("code", f"http_{status}"))
+        self.problem = problem
+        self.retry_after_s = retry_after_s
+        super().__init__(f"{status} {self.code}")
+
+
+class NotSent(Exception):
+    """The call provably had no effect on the callee."""
+
+
+class InDoubt(Exception):
+    """No answer that decides anything: the call may or may not have taken effect.
+
+    Attributes:
+        timed_out: True when it was time that ran out, rather than a connection or an answer that broke.
+    """
+
+    def __init__(self, message: str, *, timed_out: bool = False) -> None:
+        super().__init__(message)
+        self.timed_out = timed_out
+
+
+class Upstream:
+    """One service that is called: its address and its connection pool.
+
+    Args:
+        name: The upstream's service name, as the runtime's transport factory knows it.
+        base_url: Where it listens.
+        runtime: The effects.
+        metrics: Listens to the policies.
+    """
+
+    def __init__(self, name: str, base_url: str, runtime: Runtime, metrics: Metrics) -> None:
+        self.name = name
+        self._base_url = base_url
+        self._runtime = runtime
+        self._metrics = metrics
+        self._pool = runtime.http(name)
+        self.edges: list[Edge] = []
+
+    def edge(self, name: str, policy: Policy) -> "Edge":
+        """A way to call this upstream under `policy`; edges share the pool and nothing else."""
+        transport = ResilientTransport(
+            policy,
+            self._pool,
+            name=f"{self.name}.{name}",
+            runtime=self._runtime.resilience,
+            on_event=(self._metrics.on_policy_event,),
+        )
+        edge = Edge(f"{self.name}.{name}", self._base_url, transport)
+        self.edges.append(edge)
+        return edge
+
+    async def aclose(self) -> None:
+        """Close the pool."""
+        await self._pool.aclose()
+
+
+class Edge:
+    """Typed calls to one upstream under one policy."""
+
+    def __init__(self, name: str, base_url: str, transport: ResilientTransport) -> None:
+        self.name = name
+        self._transport = transport
+        # Time-outs are the policy's; httpx's own would only blur which one struck.
+        self._client = httpx.AsyncClient(
+            base_url=base_url,
+            transport=transport,
+            trust_env=False,
+            timeout=httpx.Timeout(None, pool=1.0),
+        )
+
+    def snapshot(self) -> dict[str, Any]:
+        """Live state of the policy, by host."""
+        return self._transport.snapshot()
+
+    async def post(
+        self,
+        path: str,
+        body: object,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """POST `body`; `key` says that repeating it is safe and goes out as `Idempotency-Key`.
+
+        Raises:
+            Refused, NotSent, InDoubt: See the module.
+        """
+        sent = {"idempotency-key": key} if key else {}
+        return await self.call("POST", path, json=body, headers={**sent, **(headers or {})})
+
+    async def get(self, path: str, *, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """GET a JSON object.
+
+        Raises:
+            Refused, NotSent, InDoubt: See the module.
+        """
+        return await self.call("GET", path, headers=headers or {})
+
+    async def call(
+        self, method: str, path: str, *, headers: Mapping[str, str], json: object = None
+    ) -> dict[str, Any]:
+        """Any request that answers a JSON object.
+
+        Raises:
+            Refused, NotSent, InDoubt: See the module.
+        """
+        return self._meaning(await self.send(method, path, headers=headers, json=json))
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        json: object = None,
+        content: bytes | None = None,
+    ) -> httpx.Response:
+        """Any request, its answer unjudged: for relays and probes.
+
+        Raises:
+            NotSent, InDoubt: There was no answer.
+        """
+        context = {"x-request-id": request_id.get(), "accept-language": language.get()}
+        try:
+            return await self._client.request(
+                method, path, json=json, content=content, headers={**context, **headers}
+            )
+        except httpx.HTTPError as error:
+            if never_sent(error):
+                raise NotSent(f"{self.name}: {error!r}") from error
+            timed_out = isinstance(error, httpx.TimeoutException)
+            raise InDoubt(f"{self.name}: {error!r}", timed_out=timed_out) from error
+
+    def _meaning(self, response: httpx.Response) -> dict[str, Any]:
+        body = _json_object(response)
+        if response.is_success and body is not None:
+            return body
+        if response.is_client_error or response.headers.get("x-outcome") == "final":
+            raise Refused(response.status_code, body or {}, _retry_after_s(response))
+        marks = FailedResponse(
+            response,
+            shed=response.headers.get("x-shed") == "1",
+            expired="x-deadline-expired" in response.headers,
+        )
+        kind = NotSent if never_sent(marks) else InDoubt
+        raise kind(f"{self.name}: answered {response.status_code}")
+
+
+def _json_object(response: httpx.Response) -> dict[str, Any] | None:
+    try:
+        found = response.json()
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _retry_after_s(response: httpx.Response) -> float | None:
+    value = response.headers.get("retry-after", "")
+    return float(value) if value.isdigit() else None

@@ -1,0 +1,151 @@
+"""The one seam for every effect: time, randomness, ids, the network and the database.
+
+Nothing else in the project reads a clock, a random source or an id, so a whole mesh can run on virtual time,
+deterministically. Two builders: `real` for processes, `simulated` for tests and simulation.
+"""
+
+import asyncio
+import random
+import secrets
+import sqlite3
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import aiosqlite
+import httpx
+
+import resilience
+
+MAX_CONNECTIONS: Final = 20
+"""Connections per upstream: stock httpx's pool cost grows with the square of what is in flight."""
+
+_EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Every effect a service may have.
+
+    Attributes:
+        now: Aware UTC wall clock, for stored instants and for people.
+        mono: Monotonic seconds, for durations.
+        random: Source of jitter and sampling; never of secrets.
+        new_id: 32 hex characters, 128 bits, unguessable in the real builder.
+        http: Transport factory by upstream name.
+        connect_db: Opens the SQLite file at a path and returns its aiosqlite connection, opened.
+        resilience: The policy library's own seam, on the same clock.
+    """
+
+    now: Callable[[], datetime]
+    mono: Callable[[], float]
+    random: random.Random
+    new_id: Callable[[], str]
+    http: Callable[[str], httpx.AsyncBaseTransport]
+    connect_db: Callable[[Path], Awaitable[aiosqlite.Connection]]
+    resilience: resilience.Runtime
+
+
+def real() -> Runtime:
+    """The effects of a real process: system clocks, sockets, files."""
+    rng = random.SystemRandom()
+    tls = ssl.create_default_context()
+
+    def http(_upstream: str) -> httpx.AsyncBaseTransport:
+        limits = httpx.Limits(
+            max_connections=MAX_CONNECTIONS,
+            max_keepalive_connections=MAX_CONNECTIONS,
+            keepalive_expiry=10.0,  # below uvicorn's 30 s, so that we close first and never race its close
+        )
+        return httpx.AsyncHTTPTransport(verify=tls, limits=limits, trust_env=False)
+
+    async def connect_db(path: Path) -> aiosqlite.Connection:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return await aiosqlite.connect(path, isolation_level=None, timeout=5.0)
+
+    return Runtime(
+        now=lambda: datetime.now(UTC),
+        mono=time.monotonic,
+        random=rng,
+        new_id=lambda: secrets.token_hex(16),
+        http=http,
+        connect_db=connect_db,
+        resilience=resilience.Runtime(clock=time.monotonic, sleep=asyncio.sleep, random=rng.random),
+    )
+
+
+class _InlineConnection(aiosqlite.Connection):
+    """An aiosqlite connection without its thread: each function runs on the loop after a short virtual delay.
+
+    As with the real one, a cancelled caller does not stop a queued function.
+    """
+
+    async def _connect(self) -> "_InlineConnection":
+        self._connection = self._connector()
+        return self
+
+    def __await__(self) -> Generator[Any, None, "_InlineConnection"]:
+        return self._connect().__await__()
+
+    async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if self._connection is None:
+            raise ValueError("Connection closed")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        loop.call_later(0.0005, self._run, future, fn, args, kwargs)
+        return await future
+
+    @staticmethod
+    def _run(
+        future: asyncio.Future[Any],
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        try:
+            result = fn(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001 - hands every error to the waiter, as aiosqlite's thread does
+            if not future.done():
+                future.set_exception(error)
+        else:
+            if not future.done():
+                future.set_result(result)
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def simulated(seed: int, transports: Mapping[str, httpx.AsyncBaseTransport]) -> Runtime:
+    """Effects on the running loop's virtual time, all drawn from `seed`.
+
+    Args:
+        seed: Names every random draw and id.
+        transports: The simulated network: upstream name to transport. Filled by whoever builds the mesh; looked up
+            when a client is built.
+    """
+    rng = random.Random(seed)  # noqa: S311 - simulation is repeatable on purpose
+
+    def mono() -> float:
+        return asyncio.get_running_loop().time()
+
+    async def connect_db(path: Path) -> aiosqlite.Connection:
+        def connector() -> sqlite3.Connection:
+            return sqlite3.connect(path, isolation_level=None, timeout=0)
+
+        return await _InlineConnection(connector, 64)
+
+    return Runtime(
+        now=lambda: _EPOCH + timedelta(seconds=mono()),
+        mono=mono,
+        random=rng,
+        new_id=lambda: f"{rng.getrandbits(128):032x}",
+        http=lambda upstream: transports[upstream],
+        connect_db=connect_db,
+        resilience=resilience.Runtime(clock=mono, sleep=asyncio.sleep, random=rng.random),
+    )

@@ -1,0 +1,133 @@
+"""Metrics and structured logs. A registry per app, never per process: nothing here is module state.
+
+Names follow OpenTelemetry's HTTP semantic conventions plus the `resilience_*`, `store_*` and `loop_*` families. Never
+an id, seat or e-mail as a label.
+"""
+
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from chassis.settings import ServiceSettings
+from resilience import Event
+
+log = structlog.get_logger()
+
+
+class Metrics:
+    """The metric families of one app, on its own registry."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        self.requests = Histogram(
+            "http_server_request_duration_seconds",
+            "Duration of inbound requests.",
+            ["http_request_method", "http_route", "http_response_status_code"],
+            registry=registry,
+        )
+        self.in_flight = Gauge(
+            "http_server_active_requests", "Inbound requests in flight.", registry=registry
+        )
+        self.resilience_events = Counter(
+            "resilience_events",
+            "Policy events by edge and kind.",
+            ["name", "kind"],
+            registry=registry,
+        )
+        self.breaker_state = Gauge(
+            "resilience_circuit_breaker_state",
+            "0 closed, 1 half-open, 2 open.",
+            ["name"],
+            registry=registry,
+        )
+        self.store_queue = Gauge(
+            "store_queue", "Transactions waiting.", ["database"], registry=registry
+        )
+        self.store_batch = Histogram(
+            "store_batch_size",
+            "Transactions per commit.",
+            ["database"],
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+            registry=registry,
+        )
+        self.store_commit = Histogram(
+            "store_commit_seconds", "Duration of a group commit.", ["database"], registry=registry
+        )
+        self.store_errors = Counter(
+            "store_errors", "Batches that failed.", ["database"], registry=registry
+        )
+        self.loop_up = Gauge(
+            "loop_up", "1 while the background loop runs.", ["loop"], registry=registry
+        )
+        self.loop_rounds = Counter(
+            "loop_rounds", "Rounds of a background loop.", ["loop"], registry=registry
+        )
+        self.loop_errors = Counter(
+            "loop_errors", "Rounds that failed.", ["loop"], registry=registry
+        )
+        self.loop_last_success = Gauge(
+            "loop_last_success_timestamp_seconds",
+            "When a round last succeeded.",
+            ["loop"],
+            registry=registry,
+        )
+        self.faults = Gauge(
+            "chaos_fault_active", "1 while a fault is on.", ["fault"], registry=registry
+        )
+
+    def gauge(self, name: str, documentation: str, labels: tuple[str, ...] = ()) -> Gauge:
+        """A service's own gauge."""
+        return Gauge(name, documentation, labels, registry=self.registry)
+
+    def counter(self, name: str, documentation: str, labels: tuple[str, ...] = ()) -> Counter:
+        """A service's own counter."""
+        return Counter(name, documentation, labels, registry=self.registry)
+
+    def on_policy_event(self, event: Event) -> None:
+        """The listener that every policy of the app gets: counts, and logs what people must see."""
+        self.resilience_events.labels(event.name, event.kind).inc()
+        state = {"breaker_closed": 0, "breaker_half_open": 1, "breaker_opened": 2}.get(event.kind)
+        if state is not None:
+            self.breaker_state.labels(event.name).set(state)
+            log.warning(event.kind, edge=event.name, **dict(event.detail))
+        else:
+            log.debug(event.kind, edge=event.name, **dict(event.detail))
+
+
+def configure_logs(service: str, settings: ServiceSettings) -> None:
+    """Set up structlog for this process; called by `chassis.serve` only, never at import."""
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    renderer: Any = (
+        structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=False)
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), pad_event_to=24)
+    )
+
+    def name(_logger: Any, _method: str, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"service": service, **entry} if settings.log_format == "json" else entry
+
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(
+                fmt="iso" if settings.log_format == "json" else "%H:%M:%S", utc=True
+            ),
+            structlog.processors.format_exc_info
+            if settings.log_format == "json"
+            else structlog.processors.ExceptionRenderer(),
+            name,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(
+        level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", stream=sys.stdout
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)

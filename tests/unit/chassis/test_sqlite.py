@@ -1,0 +1,127 @@
+"""The one writer: what is answered is stored, what is unknown is said to be, and nobody can hurt the others."""
+
+import asyncio
+import random
+import sqlite3
+from contextlib import asynccontextmanager
+
+import pytest
+
+from chassis import runtime
+from chassis.errors import StorageUnavailable
+from chassis.sqlite import Writer, patient
+from chassis.telemetry import Metrics
+
+SCHEMA = "CREATE TABLE IF NOT EXISTS entry (id TEXT PRIMARY KEY) STRICT;"
+
+
+class Plans:
+    """What happens to the next batches."""
+
+    def __init__(self, *plans):
+        self.plans = list(plans)
+
+    def __call__(self):
+        return self.plans.pop(0) if self.plans else None
+
+
+@asynccontextmanager
+async def writer(tmp_path, *plans):
+    effects = runtime.simulated(3, {})
+    async with Writer.open(
+        tmp_path / "t.db", SCHEMA, effects, Metrics(), plan=Plans(*plans)
+    ) as opened:
+        yield opened
+
+
+def insert(name):
+    def transaction(db):
+        db.execute("INSERT INTO entry VALUES (?)", (name,))
+        return name
+
+    return transaction
+
+
+def stored(tmp_path):
+    with sqlite3.connect(tmp_path / "t.db") as db:
+        found = sorted(name for (name,) in db.execute("SELECT id FROM entry"))
+    db.close()
+    return found
+
+
+async def test_waiting_transactions_share_one_commit(tmp_path):
+    async with writer(tmp_path) as w:
+        names = [f"n{n:03}" for n in range(100)]
+        assert await asyncio.gather(*(w.run(insert(name)) for name in names)) == names
+        batches = w._metrics.store_batch.labels("t")._sum.get()
+        commits = w._metrics.registry.get_sample_value("store_batch_size_count", {"database": "t"})
+        assert (batches, commits) == (100, 1)
+    assert stored(tmp_path) == names
+
+
+async def test_one_bad_transaction_spoils_no_other(tmp_path):
+    async with writer(tmp_path) as w:
+        results = await asyncio.gather(
+            w.run(insert("a")), w.run(insert("a")), w.run(insert("b")), return_exceptions=True
+        )
+    assert results[0] == "a"
+    assert isinstance(results[1], sqlite3.IntegrityError)
+    assert results[2] == "b"
+    assert stored(tmp_path) == ["a", "b"]
+
+
+async def test_a_failing_transaction_leaves_none_of_its_writes(tmp_path):
+    def half(db):
+        db.execute("INSERT INTO entry VALUES ('half')")
+        raise LookupError
+
+    async with writer(tmp_path) as w:
+        with pytest.raises(LookupError):
+            await w.run(half)
+    assert stored(tmp_path) == []
+
+
+@pytest.mark.parametrize(("plan", "left"), [("before", []), ("after", ["a"])])
+async def test_a_failed_commit_is_unknown_to_its_callers(tmp_path, plan, left):
+    """Stored or not, the caller hears the same: nobody may conclude anything from it."""
+    async with writer(tmp_path, plan) as w:
+        with pytest.raises(StorageUnavailable):
+            await w.run(insert("a"))
+        assert await w.run(insert("b")) == "b"
+    assert stored(tmp_path) == [*left, "b"]
+
+
+async def test_patience_tries_three_times(tmp_path):
+    async with writer(tmp_path, "before", "before") as w:
+        run = patient(w, w._runtime, w._metrics)
+        assert await run(insert("a")) == "a"
+    assert stored(tmp_path) == ["a"]
+    async with writer(tmp_path, "before", "before", "before") as w:
+        with pytest.raises(StorageUnavailable):
+            await patient(w, w._runtime, w._metrics)(insert("b"))
+
+
+async def test_cancelled_callers_hurt_nobody(tmp_path):
+    """With one shared transaction per request, 17,992 of 20,000 innocent callers failed here."""
+    lots = random.Random(5)
+    async with writer(tmp_path) as w:
+
+        async def impatient(name):
+            async with asyncio.timeout(lots.random() * 0.002):
+                return await w.run(insert(name))
+
+        results = await asyncio.gather(
+            *(impatient(f"n{n:04}") for n in range(500)), return_exceptions=True
+        )
+        assert {type(result) for result in results} == {str, TimeoutError}
+        assert await w.run(insert("last")) == "last"
+    answered = {result for result in results if isinstance(result, str)}
+    assert answered <= set(stored(tmp_path))
+
+
+async def test_leaving_writes_what_was_queued(tmp_path):
+    async with writer(tmp_path) as w:
+        late = asyncio.gather(*(w.run(insert(f"n{n}")) for n in range(5)))
+        await asyncio.sleep(0)
+    assert await late == [f"n{n}" for n in range(5)]
+    assert len(stored(tmp_path)) == 5
