@@ -1,0 +1,56 @@
+"""Composition root of inventory."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from chassis.app import Chassis, build_app
+from chassis.loops import supervised
+from chassis.runtime import Runtime
+from chassis.serve import serve
+from chassis.sqlite import Writer
+from inventory.api import routes
+from inventory.loops import Sweep
+from inventory.settings import Settings
+from inventory.store import SCHEMA, Store
+from inventory.usecases import Inventory
+
+
+def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
+    """The inventory service."""
+    chassis = Chassis("inventory", settings, runtime)
+    holds = chassis.metrics.gauge(
+        "seat_holds_active", "Seats held and not yet sold.", ("event_id",)
+    )
+
+    @asynccontextmanager
+    async def service() -> AsyncIterator[Inventory]:
+        path = settings.data_dir / "inventory.db"
+        plan = chassis.faults.store_plan
+        async with Writer.open(path, SCHEMA, runtime, chassis.metrics, plan=plan) as writer:
+            store = Store(writer, runtime, chassis.metrics)
+            await store.seed()
+            inventory = Inventory(store, settings, runtime)
+
+            async def serves() -> bool:
+                for counts in await store.events():
+                    holds.labels(counts.event_id).set(counts.held)
+                return True
+
+            chassis.health.checks["store"] = serves
+            loops = [Sweep(inventory).loop()]
+            grace_s = settings.shutdown_grace_s
+            async with supervised(loops, runtime, chassis.metrics, grace_s=grace_s):
+                yield inventory
+
+    return build_app(
+        chassis,
+        summary="Asientos y apartados; nunca vende dos veces el mismo · Seats and holds; never oversells",
+        service=service,
+        routers=[routes(lab=settings.chaos_enabled)],
+    )
+
+
+if __name__ == "__main__":
+    serve("inventory", Settings, create_app)
