@@ -1,0 +1,167 @@
+"""Routes of reservations: parse, call, render."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Header, Request, Response
+
+from chassis.catalogue import MESSAGES, language
+from chassis.errors import StorageUnavailable
+from chassis.openapi import refusals
+from reservations import errors, usecases
+from reservations.domain import PUBLIC_STATUS, Reservation, State
+from reservations.schemas import (
+    Answer,
+    Moment,
+    Money,
+    Notification,
+    ReservationView,
+    ReserveRequest,
+)
+from reservations.store import Notice
+from reservations.usecases import Outcome, Reservations
+
+
+async def _reservations(request: Request) -> Reservations:
+    svc: Reservations = request.state.svc
+    return svc
+
+
+Svc = Annotated[Reservations, Depends(_reservations)]
+Token = Annotated[str | None, Header(alias="X-Manage-Token", max_length=200)]
+
+
+def _message(row: Reservation) -> str:
+    status = PUBLIC_STATUS[row.state]
+    key = "refunding" if row.state is State.REFUNDING else status
+    return MESSAGES[key].render(language.get())
+
+
+def _total(row: Reservation) -> Money | None:
+    if row.total_minor is None or row.currency is None:
+        return None
+    return Money(amount_minor=row.total_minor, currency=row.currency)
+
+
+def _notification(*, sent: bool, detail: str | None = None) -> Notification:
+    if not sent and detail is None:
+        detail = MESSAGES["mail_later"].render(language.get())
+    return Notification(sent=sent, detail=None if sent else detail)
+
+
+async def _answer(svc: Reservations, outcome: Outcome) -> Answer:
+    row = outcome.row
+    sent = outcome.mail_sent
+    if sent is None and not outcome.open:
+        _, _, notice = await svc.sagas.view(row.reservation_id)
+        sent = _is_sent(svc, notice)
+    public = PUBLIC_STATUS[row.state]
+    status: Literal["confirmed", "pending", "refunded"] = (
+        "confirmed" if public == "confirmed" else "refunded" if public == "refunded" else "pending"
+    )
+    return Answer(
+        status=status,
+        message=_message(row),
+        reservation_id=row.reservation_id,
+        event_id=row.event_id,
+        seats=row.seats,
+        quantity=row.quantity,
+        total=_total(row),
+        notification=_notification(sent=bool(sent)),
+        manage_token=row.manage_token,
+        replayed=outcome.replayed,
+    )
+
+
+def _is_sent(svc: Reservations, notice: Notice | None) -> bool:
+    return notice is not None and (notice.state == "SENT" or notice.key in svc.mailed)
+
+
+def _view(
+    svc: Reservations,
+    row: Reservation,
+    log: list[tuple[Any, ...]],
+    notice: Notice | None,
+    manage_token: str | None,
+) -> ReservationView:
+    mine = usecases.owns(row, manage_token)
+    return ReservationView.model_validate(
+        {
+            "status": PUBLIC_STATUS[row.state],
+            "message": _message(row),
+            "reservation_id": row.reservation_id,
+            "event_id": row.event_id,
+            "seats": row.seats,
+            "quantity": row.quantity,
+            "total": _total(row),
+            "notification": _notification(sent=_is_sent(svc, notice)),
+            "reason": row.reason,
+            "email": row.email if mine else None,
+            "timeline": [
+                Moment(
+                    at=datetime.fromtimestamp(at, UTC).isoformat(),
+                    step=step,
+                    attempt=attempt,
+                    outcome=outcome,
+                    detail=detail,
+                )
+                for at, step, attempt, outcome, detail in log
+            ],
+        }
+    )
+
+
+def routes() -> APIRouter:
+    """All routes."""
+    router = APIRouter(tags=["reservations"])
+
+    @router.post(
+        "/reserve",
+        summary="Reservar · Reserve",
+        responses={
+            202: {"model": Answer, "description": "Resultado pendiente · Outcome still open"},
+            **refusals(*errors.BY_REASON.values(), errors.KeyReused, errors.RequestInProgress),
+        },
+    )
+    async def reserve(svc: Svc, request: ReserveRequest, response: Response) -> Answer:
+        outcome = await usecases.reserve(svc, request)
+        answer = await _answer(svc, outcome)
+        if answer.status == "pending":
+            response.status_code = 202
+            response.headers["retry-after"] = "1"
+        if answer.replayed:
+            response.headers["idempotent-replayed"] = "true"
+        return answer
+
+    @router.get(
+        "/reservations/{reservation_id}",
+        summary="Estado y línea de tiempo · State and timeline",
+        responses=refusals(errors.ReservationNotFound, StorageUnavailable),
+    )
+    async def show(svc: Svc, reservation_id: str, manage_token: Token = None) -> ReservationView:
+        return _view(svc, *await svc.sagas.view(reservation_id), manage_token)
+
+    @router.post(
+        "/reservations/{reservation_id}/cancel",
+        summary="Cancelar y devolver el dinero · Cancel and refund",
+        responses={
+            202: {"model": ReservationView, "description": "Devolución en curso · Refunding"},
+            **refusals(
+                errors.ReservationNotFound,
+                errors.NotYours,
+                errors.ReservationInProgress,
+                errors.InvalidState,
+                StorageUnavailable,
+            ),
+        },
+    )
+    async def cancel(
+        svc: Svc, reservation_id: str, response: Response, manage_token: Token = None
+    ) -> ReservationView:
+        row = await usecases.cancel(svc, reservation_id, manage_token or "")
+        if row.state is State.REFUNDING:
+            response.status_code = 202
+            response.headers["retry-after"] = "1"
+        return _view(svc, *await svc.sagas.view(reservation_id), manage_token)
+
+    return router

@@ -1,0 +1,120 @@
+"""The background loops of reservations: recovery of sagas nobody drives, and the outbox."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from chassis.clients import InDoubt, NotSent, Refused
+from chassis.loops import Loop
+from chassis.telemetry import Metrics
+from reservations.domain import Parcel
+from reservations.store import Mark
+from reservations.store.outbox import Kind
+from reservations.usecases import Reservations, recover
+from resilience import full_jitter_s
+
+log = structlog.get_logger()
+
+_BATCH = 100
+_DONE = {
+    "capture": frozenset({"captured", "refunded", "voided"}),
+    "notify": frozenset({"delivered"}),
+}
+_IMPOSSIBLE = {
+    "capture": frozenset({"declined", "payment_not_found"}),
+    "notify": frozenset({"dead"}),
+}
+
+
+class Recovery:
+    """At start and every second: drive open sagas whose driver is gone."""
+
+    def __init__(self, svc: Reservations, metrics: Metrics) -> None:
+        self._svc = svc
+        self._open = metrics.gauge("saga_open", "Reservations not at an end.", ("state",))
+        self._pending = metrics.gauge("outbox_pending", "Outbox rows not sent.", ("kind",))
+        # Names seen so far, so that a count that falls to nothing shows as 0.
+        self._seen: set[str] = set()
+        self.counts: dict[str, int] = {}
+
+    def loop(self) -> Loop:
+        """The supervised loop."""
+        return Loop("saga-recovery", self.step, period_s=1.0)
+
+    async def step(self) -> bool:
+        """One look at what is due."""
+        svc = self._svc
+        self._show(await svc.sagas.counts())
+        room = svc.settings.recovery_concurrency
+        rows = await svc.sagas.due(single=svc.settings.orchestrators == 1, limit=4 * room)
+        for row in rows:
+            if room == 0:
+                break
+            if not svc.drivers.is_running(row.reservation_id):
+                svc.drivers.start(row.reservation_id, recover(svc, row))
+                room -= 1
+        return False
+
+    def _show(self, counts: dict[str, int]) -> None:
+        self.counts = counts
+        self._seen |= set(counts)
+        for name in sorted(self._seen):
+            if name.startswith("outbox_"):
+                kind = name.removeprefix("outbox_")
+                self._pending.labels(kind).set(counts.get(name, 0))
+            else:
+                self._open.labels(name).set(counts.get(name, 0))
+
+
+class Outbox:
+    """Send what confirmed and cancelled reservations owe: captures to payments, notices to notifications."""
+
+    def __init__(self, svc: Reservations) -> None:
+        self._svc = svc
+
+    def loops(self) -> list[Loop]:
+        """One loop per kind, so that a hanging mail service never holds up money."""
+        return [
+            Loop("outbox-capture", self._capture, period_s=0.2),
+            Loop("outbox-notify", self._notify, period_s=0.2),
+        ]
+
+    async def _capture(self) -> bool:
+        return await self._send("capture", self._svc.others.payments.capture)
+
+    async def _notify(self) -> bool:
+        marks = list(self._svc.mailed.values())
+        if marks:
+            await self._svc.outbox.mark(marks)
+            for mark in marks:
+                self._svc.mailed.pop(mark.key, None)
+        others = self._svc.others
+
+        async def send(parcels: Sequence[Parcel]) -> dict[str, str]:
+            return await others.notifications.send(parcels, inline=False)
+
+        return await self._send("notify", send)
+
+    async def _send(
+        self, kind: Kind, send: Callable[[Sequence[Parcel]], Awaitable[dict[str, str]]]
+    ) -> bool:
+        parcels = await self._svc.outbox.due(kind, limit=_BATCH)
+        if not parcels:
+            return False
+        try:
+            statuses = await send(parcels)
+        except (Refused, NotSent, InDoubt) as error:
+            log.info("outbox_later", kind=kind, parcels=len(parcels), error=str(error))
+            statuses = {parcel.key: str(error) for parcel in parcels}
+        await self._svc.outbox.mark([self._mark(kind, parcel, statuses) for parcel in parcels])
+        return len(parcels) == _BATCH
+
+    def _mark(self, kind: Kind, parcel: Parcel, statuses: dict[str, str]) -> Mark:
+        status = statuses.get(parcel.key, "no answer for it")
+        if status in _DONE[kind]:
+            return Mark(parcel.key, "SENT", status)
+        if status in _IMPOSSIBLE[kind]:
+            log.error("outbox_dead", kind=kind, key=parcel.key, status=status)
+            return Mark(parcel.key, "DEAD", status)
+        delay_s = full_jitter_s(parcel.tries + 1, 0.5, 10.0, self._svc.runtime.resilience.random)
+        return Mark(parcel.key, "PENDING", status, delay_s)

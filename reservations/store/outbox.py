@@ -1,0 +1,75 @@
+"""The outbox: follow-up work that was committed together with what caused it.
+
+Invariants: notices of one reservation leave in order; a row is only ever marked once, from PENDING.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from chassis.runtime import Runtime
+from chassis.sqlite import Writer, patient
+from chassis.telemetry import Metrics
+from reservations.domain import Parcel
+
+Db = sqlite3.Connection
+Kind = Literal["capture", "notify"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What became of a parcel: `SENT`, `DEAD`, or `PENDING` to be sent again after `delay_s`."""
+
+    key: str
+    state: Literal["SENT", "DEAD", "PENDING"]
+    detail: str | None = None
+    delay_s: float = 0.0
+
+
+class OutboxStore:
+    """Transactions on the outbox; each may be repeated."""
+
+    def __init__(self, writer: Writer, runtime: Runtime, metrics: Metrics) -> None:
+        self._run = patient(writer, runtime, metrics)
+        self._runtime = runtime
+
+    def _now(self) -> float:
+        return self._runtime.now().timestamp()
+
+    async def due(self, kind: Kind, *, limit: int) -> list[Parcel]:
+        """Rows to send now, oldest first; never a notice before an earlier one of its reservation."""
+        now = self._now()
+        return await self._run(lambda db: _due(db, kind, now, limit))
+
+    async def mark(self, marks: Sequence[Mark]) -> None:
+        """Record what became of parcels; those that are not PENDING any more are left alone."""
+        now = self._now()
+        await self._run(lambda db: _mark(db, marks, now))
+
+
+def _due(db: Db, kind: Kind, now: float, limit: int) -> list[Parcel]:
+    rows = db.execute(
+        """SELECT key, payload, tries FROM outbox AS mine
+           WHERE kind = ?1 AND state = 'PENDING' AND next_at <= ?2 AND (kind = 'capture' OR NOT EXISTS (
+               SELECT 1 FROM outbox AS earlier WHERE earlier.reservation_id = mine.reservation_id
+                   AND earlier.kind = ?1 AND earlier.state = 'PENDING' AND earlier.id < mine.id))
+           ORDER BY next_at, id LIMIT ?3""",
+        (kind, now, limit),
+    )
+    return [Parcel(row[0], json.loads(row[1]), row[2]) for row in rows]
+
+
+def _mark(db: Db, marks: Sequence[Mark], now: float) -> None:
+    for mark in marks:
+        if mark.state == "PENDING":
+            db.execute(
+                "UPDATE outbox SET tries = tries + 1, next_at = ?, detail = ? WHERE key = ? AND state = 'PENDING'",
+                (now + mark.delay_s, mark.detail, mark.key),
+            )
+        else:
+            db.execute(
+                "UPDATE outbox SET state = ?, detail = ?, sent_at = ? WHERE key = ? AND state = 'PENDING'",
+                (mark.state, mark.detail, now, mark.key),
+            )

@@ -1,0 +1,349 @@
+"""Reservations and their log.
+
+Invariants: one row per (scope, key); every arrow is a compare-and-set on state and version together with its log row
+and, where it has follow-up work, its outbox rows, in one transaction; versions 1..n have no gap.
+"""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from chassis.runtime import Runtime
+from chassis.sqlite import Writer, patient
+from chassis.telemetry import Metrics
+from reservations.domain import ARROWS, Reservation, State
+from reservations.errors import KeyReused, ReservationNotFound
+from reservations.schemas import ReserveRequest
+from reservations.store.schema import OPEN_SQL
+
+Db = sqlite3.Connection
+
+
+_COLUMNS: Final = tuple(Reservation.__dataclass_fields__)
+_SELECT: Final = f"SELECT {', '.join(_COLUMNS)} FROM reservation"  # noqa: S608 - constant names
+_JSON: Final = ("wanted", "refusal", "seats")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """One transition to make: where to, by which step, with what.
+
+    Attributes:
+        target: The next state.
+        step: The saga step's name, for the log.
+        fields: Columns to change besides.
+        detail: A word for the timeline.
+        outbox: `(kind, key, payload, delay_s)` of follow-up work.
+    """
+
+    target: State
+    step: str
+    fields: Mapping[str, object]
+    detail: str | None = None
+    outbox: tuple[tuple[str, str, Mapping[str, object], float], ...] = ()
+
+
+class Notice(NamedTuple):
+    """A notice to the buyer, as the outbox has it."""
+
+    key: str
+    state: str
+
+
+class Fenced(Exception):
+    """Somebody else moved the reservation meanwhile: this driver has no say any more."""
+
+
+class SagaStore:
+    """All transactions on reservations. Each may be repeated: keyed by id, guarded by state and version.
+
+    Args:
+        writer: The database.
+        runtime: The effects.
+        metrics: Listens to the retries.
+        owner: The boot id that this process's leases carry.
+        lease_s: Length of a lease, seconds.
+    """
+
+    def __init__(
+        self, writer: Writer, runtime: Runtime, metrics: Metrics, *, owner: str, lease_s: float
+    ) -> None:
+        self._run = patient(writer, runtime, metrics)
+        self._runtime = runtime
+        self._owner = owner
+        self._lease_s = lease_s
+
+    def _now(self) -> float:
+        return self._runtime.now().timestamp()
+
+    async def accept(
+        self, request: ReserveRequest, *, run_id: str, manage_token: str
+    ) -> tuple[Reservation, bool]:
+        """The reservation of this key, and whether `run_id` is the one that has to drive it.
+
+        A new key makes a row. A known one returns its row, except that an UNAVAILABLE one under a new delivery starts
+        attempt n + 1.
+
+        Raises:
+            KeyReused: The key belongs to another body.
+            StorageUnavailable: Unknown whether it was stored.
+        """
+        now, lease = self._now(), (self._owner, self._now() + self._lease_s)
+        return await self._run(lambda db: _accept(db, request, run_id, manage_token, lease, now))
+
+    async def advance(self, row: Reservation, arrow: Arrow) -> Reservation:
+        """Make `arrow` from the row's state and version; a repetition of our own is recognised.
+
+        Raises:
+            Fenced: The row has moved on without us.
+            StorageUnavailable: Unknown whether it was stored.
+        """
+        assert (row.state, arrow.target) in ARROWS, (
+            f"{row.state} → {arrow.target} is not in the table"
+        )
+        now = self._now()
+        lease = (self._owner, now + self._lease_s)
+        return await self._run(lambda db: _advance(db, row, arrow, lease, now))
+
+    async def take(self, row: Reservation) -> Reservation:
+        """Become the row's driver: bumps the version, which fences whoever drove it before.
+
+        Raises:
+            Fenced: Somebody else was quicker.
+        """
+        if row.lease_owner == self._owner:
+            return row
+        now = self._now()
+        arrow = Arrow(row.state, "recover", {})
+        lease = (self._owner, now + self._lease_s)
+        return await self._run(lambda db: _advance(db, row, arrow, lease, now))
+
+    async def postpone(self, row: Reservation, *, delay_s: float, step: str, detail: str) -> None:
+        """Try this row again after `delay_s`; the first few failures show in its timeline."""
+        now = self._now()
+        await self._run(lambda db: _postpone(db, row, now, now + delay_s, step, detail))
+
+    async def due(self, *, single: bool, limit: int) -> list[Reservation]:
+        """Open rows whose time has come and whose lease is dead, those past the pivot first.
+
+        Args:
+            single: Whether this is the only process, so that a foreign lease is dead at once.
+            limit: How many at most.
+        """
+        now = self._now()
+        return await self._run(lambda db: _due(db, now, self._owner, single, limit))
+
+    async def find(self, reservation_id: str) -> Reservation:
+        """One reservation.
+
+        Raises:
+            ReservationNotFound: No such id.
+        """
+        return await self._run(lambda db: _find(db, reservation_id))
+
+    async def view(
+        self, reservation_id: str
+    ) -> tuple[Reservation, list[tuple[Any, ...]], Notice | None]:
+        """A reservation, its log `(at, step, attempt, to_state, detail)` and its last notice.
+
+        Raises:
+            ReservationNotFound: No such id.
+        """
+        return await self._run(lambda db: _view(db, reservation_id))
+
+    async def counts(self) -> dict[str, int]:
+        """Open reservations by state, and outbox rows not sent yet as `outbox_<kind>`, dead ones as `outbox_dead`."""
+        return await self._run(_counts)
+
+
+def _row(values: tuple[Any, ...]) -> Reservation:
+    fields = dict(zip(_COLUMNS, values, strict=True))
+    for name in _JSON:
+        fields[name] = json.loads(fields[name]) if fields[name] else None
+    fields["refusal"] = fields["refusal"] or {}
+    fields["state"] = State(fields["state"])
+    fields["undo_payment"] = bool(fields["undo_payment"])
+    return Reservation(**fields)
+
+
+def _find(db: Db, reservation_id: str) -> Reservation:
+    found = db.execute(f"{_SELECT} WHERE reservation_id = ?", (reservation_id,)).fetchone()
+    if found is None:
+        raise ReservationNotFound
+    return _row(found)
+
+
+def _accept(
+    db: Db,
+    request: ReserveRequest,
+    run_id: str,
+    manage_token: str,
+    lease: tuple[str, float],
+    now: float,
+) -> tuple[Reservation, bool]:
+    known = db.execute(
+        "SELECT fingerprint, reservation_id FROM reservation WHERE (scope = ? AND key = ?) OR reservation_id = ?",
+        (request.scope, request.key, request.reservation_id),
+    ).fetchone()
+    if known is None:
+        _insert(db, request, run_id, manage_token, lease, now)
+        return _find(db, request.reservation_id), True
+    if known[0] != request.fingerprint:
+        raise KeyReused
+    row = _find(db, known[1])
+    if row.state is State.UNAVAILABLE and row.delivery_id != request.delivery_id:
+        again = Arrow(
+            State.RECEIVED,
+            "accept",
+            {
+                "attempt": row.attempt + 1,
+                "delivery_id": request.delivery_id,
+                "run_id": run_id,
+                "reason": None,
+                "hold_token": None,
+                "seats": "[]",
+                "undo_payment": 0,
+            },
+        )
+        return _advance(db, row, again, lease, now), True
+    return row, row.run_id == run_id
+
+
+def _insert(
+    db: Db,
+    request: ReserveRequest,
+    run_id: str,
+    manage_token: str,
+    lease: tuple[str, float],
+    now: float,
+) -> None:
+    values = {
+        **request.model_dump(exclude={"seats"}),
+        "wanted": None if request.seats is None else json.dumps(request.seats),
+        "run_id": run_id,
+        "manage_token": manage_token,
+        "state": State.RECEIVED,
+        "attempt": 1,
+        "version": 1,
+        "seats": "[]",
+        "undo_payment": 0,
+        "lease_owner": lease[0],
+        "lease_until": lease[1],
+        "tries": 0,
+        "next_at": now,
+        "created_at": now,
+        "changed_at": now,
+    }
+    names = ", ".join(values)
+    marks = ", ".join(f":{name}" for name in values)
+    db.execute(f"INSERT INTO reservation ({names}) VALUES ({marks})", values)  # noqa: S608 - constant names
+    _log(db, _find(db, request.reservation_id), None, Arrow(State.RECEIVED, "accept", {}), now)
+
+
+def _advance(
+    db: Db, row: Reservation, arrow: Arrow, lease: tuple[str, float], now: float
+) -> Reservation:
+    changes = {
+        "tries": 0,
+        "next_at": now,
+        **arrow.fields,
+        "state": arrow.target,
+        "lease_owner": lease[0],
+        "lease_until": lease[1],
+        "changed_at": now,
+    }
+    assignments = ", ".join(f"{name} = :{name}" for name in changes)
+    moved = db.execute(
+        f"UPDATE reservation SET {assignments}, version = version + 1"  # noqa: S608 - constant names
+        " WHERE reservation_id = :id AND state = :was AND version = :seen",
+        {**changes, "id": row.reservation_id, "was": row.state, "seen": row.version},
+    ).rowcount
+    current = _find(db, row.reservation_id)
+    if moved:
+        _log(db, current, row.state, arrow, now)
+        _add_outbox(db, row.reservation_id, arrow, now)
+        return current
+    ours = (arrow.target, row.version + 1, lease[0])
+    if (current.state, current.version, current.lease_owner) == ours:
+        return current  # our own commit, whose answer was lost
+    raise Fenced(f"{row.reservation_id} is {current.state} v{current.version}")
+
+
+def _log(
+    db: Db, row: Reservation, was: State | None, arrow: Arrow, now: float, *, moved: bool = True
+) -> None:
+    """One line of the timeline; `row` as it is after the arrow, `moved` false for a failure that changed nothing."""
+    db.execute(
+        "INSERT INTO saga_log (reservation_id, version, attempt, at, from_state, to_state, step, detail)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            row.reservation_id,
+            row.version if moved else None,
+            row.attempt,
+            now,
+            was,
+            arrow.target,
+            arrow.step,
+            arrow.detail,
+        ),
+    )
+
+
+def _add_outbox(db: Db, reservation_id: str, arrow: Arrow, now: float) -> None:
+    if arrow.target is State.REFUNDING:
+        db.execute(
+            "UPDATE outbox SET state = 'SUPERSEDED'"
+            " WHERE reservation_id = ? AND kind = 'capture' AND state = 'PENDING'",
+            (reservation_id,),
+        )
+    for kind, key, payload, delay_s in arrow.outbox:
+        db.execute(
+            "INSERT INTO outbox (reservation_id, kind, key, payload, state, next_at, created_at)"
+            " VALUES (?, ?, ?, ?, 'PENDING', ?, ?)",
+            (reservation_id, kind, key, json.dumps(payload), now + delay_s, now),
+        )
+
+
+def _postpone(db: Db, row: Reservation, now: float, next_at: float, step: str, detail: str) -> None:
+    moved = db.execute(
+        "UPDATE reservation SET next_at = ?, tries = ? WHERE reservation_id = ? AND version = ?",
+        (next_at, row.tries + 1, row.reservation_id, row.version),
+    ).rowcount
+    if moved and row.tries < 10:
+        _log(db, row, row.state, Arrow(row.state, step, {}, detail), now, moved=False)
+
+
+def _due(db: Db, now: float, owner: str, single: bool, limit: int) -> list[Reservation]:
+    rows = db.execute(
+        f"{_SELECT} WHERE state IN ({OPEN_SQL}) AND next_at <= :now"
+        " AND (:single OR lease_owner = :owner OR lease_until < :now)"
+        " ORDER BY state = 'AUTHORIZED' DESC, next_at, reservation_id LIMIT :limit",
+        {"now": now, "owner": owner, "single": single, "limit": limit},
+    )
+    return [_row(row) for row in rows]
+
+
+def _view(db: Db, reservation_id: str) -> tuple[Reservation, list[tuple[Any, ...]], Notice | None]:
+    row = _find(db, reservation_id)
+    log = db.execute(
+        "SELECT at, step, attempt, to_state, detail FROM saga_log WHERE reservation_id = ? ORDER BY seq",
+        (reservation_id,),
+    ).fetchall()
+    notice = db.execute(
+        "SELECT key, state FROM outbox WHERE reservation_id = ? AND kind = 'notify' ORDER BY id DESC LIMIT 1",
+        (reservation_id,),
+    ).fetchone()
+    return row, log, None if notice is None else Notice(*notice)
+
+
+def _counts(db: Db) -> dict[str, int]:
+    open_rows = db.execute(
+        f"SELECT state, COUNT(*) FROM reservation WHERE state IN ({OPEN_SQL}) GROUP BY state ORDER BY state"  # noqa: S608
+    ).fetchall()
+    outbox = db.execute(
+        "SELECT 'outbox_' || kind, COUNT(*) FROM outbox WHERE state = 'PENDING' GROUP BY kind ORDER BY kind"
+    ).fetchall()
+    dead = db.execute("SELECT 'outbox_dead', COUNT(*) FROM outbox WHERE state = 'DEAD'").fetchall()
+    return {name: count for name, count in (*open_rows, *outbox, *dead) if count}

@@ -1,0 +1,35 @@
+"""The tables of `reservations.db`."""
+
+from typing import Final
+
+from reservations.domain import OPEN
+
+OPEN_SQL: Final = ", ".join(f"'{state}'" for state in OPEN)
+
+SCHEMA: Final = f"""
+CREATE TABLE IF NOT EXISTS reservation (
+    reservation_id TEXT PRIMARY KEY, scope TEXT NOT NULL, key TEXT NOT NULL, fingerprint TEXT NOT NULL,
+    delivery_id TEXT NOT NULL, run_id TEXT NOT NULL, user_id TEXT NOT NULL, event_id TEXT NOT NULL,
+    quantity INTEGER NOT NULL, wanted TEXT, price_minor INTEGER, email TEXT, lang TEXT NOT NULL,
+    manage_token TEXT NOT NULL, state TEXT NOT NULL, reason TEXT, refusal TEXT, attempt INTEGER NOT NULL,
+    version INTEGER NOT NULL, hold_token TEXT, seats TEXT NOT NULL, unit_price INTEGER, currency TEXT,
+    undo_payment INTEGER NOT NULL, lease_owner TEXT NOT NULL, lease_until REAL NOT NULL, tries INTEGER NOT NULL,
+    next_at REAL NOT NULL, created_at REAL NOT NULL, changed_at REAL NOT NULL, UNIQUE (scope, key)
+) STRICT;
+CREATE INDEX IF NOT EXISTS reservation_open ON reservation (next_at) WHERE state IN ({OPEN_SQL});
+CREATE TABLE IF NOT EXISTS saga_log (
+    seq INTEGER PRIMARY KEY, reservation_id TEXT NOT NULL REFERENCES reservation, version INTEGER,
+    attempt INTEGER NOT NULL, at REAL NOT NULL, from_state TEXT, to_state TEXT NOT NULL, step TEXT NOT NULL,
+    detail TEXT, UNIQUE (reservation_id, version)
+) STRICT;
+CREATE TABLE IF NOT EXISTS outbox (
+    id INTEGER PRIMARY KEY, reservation_id TEXT NOT NULL REFERENCES reservation, kind TEXT NOT NULL
+        CHECK (kind IN ('capture', 'notify')),
+    key TEXT NOT NULL UNIQUE, payload TEXT NOT NULL, state TEXT NOT NULL
+        CHECK (state IN ('PENDING', 'SENT', 'SUPERSEDED', 'DEAD')),
+    tries INTEGER NOT NULL DEFAULT 0, next_at REAL NOT NULL, detail TEXT, created_at REAL NOT NULL, sent_at REAL
+) STRICT;
+CREATE INDEX IF NOT EXISTS outbox_pending ON outbox (kind, next_at) WHERE state = 'PENDING';
+CREATE INDEX IF NOT EXISTS outbox_dead ON outbox (id) WHERE state = 'DEAD';
+CREATE INDEX IF NOT EXISTS outbox_of ON outbox (reservation_id);
+"""
