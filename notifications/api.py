@@ -1,0 +1,95 @@
+"""Notifications' routes: parse, call, render."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from chassis.errors import StorageUnavailable
+from chassis.openapi import refusals
+from notifications import usecases
+from notifications.domain import MessageState, status_of
+from notifications.schemas import (
+    MessageList,
+    MessageView,
+    NotificationGroup,
+    NotificationId,
+    Recipient,
+    SendRequest,
+    SendResult,
+    SendResults,
+)
+from notifications.store import MessageRow
+from notifications.usecases import Notifications
+
+
+async def _notifications(request: Request) -> Notifications:
+    svc: Notifications = request.state.svc
+    return svc
+
+
+Svc = Annotated[Notifications, Depends(_notifications)]
+
+_STATES: Final = {
+    MessageState.ACCEPTED: "accepted",
+    MessageState.INFLIGHT: "inflight",
+    MessageState.DELIVERED: "delivered",
+    MessageState.DEAD: "dead",
+}
+
+
+def _view(row: MessageRow) -> MessageView:
+    return MessageView.model_validate(
+        {
+            "notification_id": row.notification_id,
+            "to": row.recipient,
+            "template": row.template,
+            "lang": row.lang,
+            "subject": row.subject,
+            "body": row.body,
+            "state": _STATES[row.state],
+            "attempts": row.attempts,
+            "created_at": datetime.fromtimestamp(row.created_at, UTC),
+            "delivered_at": None
+            if row.delivered_at is None
+            else datetime.fromtimestamp(row.delivered_at, UTC),
+        }
+    )
+
+
+def routes() -> APIRouter:
+    """All routes."""
+    router = APIRouter(tags=["notifications"])
+
+    @router.post(
+        "/send",
+        summary="Enviar un aviso · Send a message",
+        responses=refusals(StorageUnavailable),
+    )
+    async def send(svc: Svc, request: SendRequest) -> SendResult | SendResults:
+        items = request.items if isinstance(request, NotificationGroup) else [request]
+        states = await usecases.send(svc, items)
+        results = [
+            SendResult(
+                notification_id=item.notification_id,
+                status=status_of(states[item.notification_id]),
+            )
+            for item in items
+        ]
+        return SendResults(items=results) if isinstance(request, NotificationGroup) else results[0]
+
+    @router.get(
+        "/messages",
+        summary="Avisos, los últimos primero · Messages, newest first",
+        responses=refusals(StorageUnavailable),
+    )
+    async def messages(
+        svc: Svc,
+        to: Recipient | None = None,
+        notification_id: NotificationId | None = None,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    ) -> MessageList:
+        rows = await svc.store.messages(recipient=to, notification_id=notification_id, limit=limit)
+        return MessageList(messages=[_view(row) for row in rows])
+
+    return router

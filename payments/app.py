@@ -1,0 +1,84 @@
+"""Composition root of payments."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+
+from chassis.app import Chassis, build_app
+from chassis.errors import StorageUnavailable
+from chassis.loops import supervised
+from chassis.runtime import Runtime
+from chassis.serve import serve
+from chassis.sqlite import Writer
+from payments.api import routes
+from payments.clients import PROVIDER_SCHEMA, SimulatedProvider
+from payments.loops import Settle
+from payments.settings import Settings
+from payments.store import SCHEMA, Store
+from payments.usecases import Payments
+
+
+def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
+    """The payments service."""
+    chassis = Chassis("payments", settings, runtime, slow_route={"latency": "/pay"})
+    metrics = chassis.metrics
+    gauge = metrics.gauge("payments_open", "Payments that wait for the provider.")
+
+    @asynccontextmanager
+    async def service() -> AsyncIterator[Payments]:
+        async with AsyncExitStack() as stack:
+            writer = await stack.enter_async_context(
+                Writer.open(
+                    settings.data_dir / "payments.db",
+                    SCHEMA,
+                    runtime,
+                    metrics,
+                    plan=chassis.faults.store_plan,
+                )
+            )
+            books = await stack.enter_async_context(
+                Writer.open(
+                    settings.data_dir / "provider.db",
+                    PROVIDER_SCHEMA,
+                    runtime,
+                    metrics,
+                    plan=lambda: None,  # the outside world is not struck by our faults
+                )
+            )
+            provider = SimulatedProvider(
+                books,
+                runtime,
+                declines=chassis.faults.declines,
+                latency_s=settings.provider_latency_s,
+            )
+            store = Store(writer, runtime, metrics)
+            payments = Payments(store, provider, settings, runtime, metrics)
+            settle = Settle(payments, gauge)
+
+            async def serves() -> bool:
+                try:
+                    await store.open_counts()
+                except StorageUnavailable:
+                    return False
+                return True
+
+            chassis.health.checks["store"] = serves
+            chassis.health.values["payments_open"] = lambda: settle.open
+            stack.push_async_callback(settle.drain, settings.shutdown_grace_s)
+            await stack.enter_async_context(
+                supervised([settle.loop()], runtime, metrics, grace_s=settings.shutdown_grace_s)
+            )
+            yield payments
+
+    return build_app(
+        chassis,
+        summary="Pagos y un proveedor simulado; lo dudoso no es un fallo · "
+        "Payments and a simulated provider; in doubt is not failed",
+        service=service,
+        routers=[routes()],
+    )
+
+
+if __name__ == "__main__":
+    serve("payments", Settings, create_app)

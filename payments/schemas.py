@@ -1,0 +1,78 @@
+"""Payments' wire models; their examples are what the docs page shows."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from payments.domain import Status
+
+PaymentRef = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,100}$", examples=["r4f0c9a6e.1"])]
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PayRequest(_In):
+    """Authorize an amount; the reference makes a re-send safe."""
+
+    payment_ref: PaymentRef
+    amount_minor: int = Field(ge=1, le=100_000_000, description="Minor units.", examples=[5000])
+    currency: str = Field(pattern=r"^[A-Z]{3}$", description="ISO 4217.", examples=["USD"])
+
+
+class PaymentItem(_In):
+    """One payment of a group."""
+
+    payment_ref: PaymentRef
+
+
+class CaptureRequest(_In):
+    """Capture one payment (`payment_ref`) or a group of them (`items`): exactly one of the two."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"payment_ref": "r4f0c9a6e.1"},
+                {"items": [{"payment_ref": "r4f0c9a6e.1"}, {"payment_ref": "r81d2b03c.1"}]},
+            ]
+        }
+    )
+
+    payment_ref: PaymentRef | None = None
+    items: list[PaymentItem] | None = Field(None, min_length=1, max_length=256)
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.payment_ref is None) == (self.items is None):
+            raise PydanticCustomError("one_or_items", "payment_ref or items")
+        return self
+
+
+class CancelRequest(_In):
+    """Void or refund, whatever it takes; an unknown reference leaves a tombstone."""
+
+    payment_ref: PaymentRef
+
+
+class PaymentView(BaseModel):
+    """A payment as it stands. A tombstone has amount 0 and no currency."""
+
+    payment_ref: PaymentRef
+    status: Status = Field(examples=["authorized"])
+    amount_minor: int = Field(examples=[5000])
+    currency: str = Field(examples=["USD"])
+
+
+class CaptureResult(BaseModel):
+    """What became of one payment of a group. `pending`: stored, the loop goes on with it."""
+
+    payment_ref: PaymentRef
+    status: Status | Literal["unknown"] = Field(examples=["captured"])
+
+
+class CaptureResults(BaseModel):
+    """One result per item, in the order asked."""
+
+    items: list[CaptureResult]

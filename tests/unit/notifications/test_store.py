@@ -1,0 +1,101 @@
+"""Every transaction may be repeated, because after a failed commit nobody knows whether it took effect."""
+
+from itertools import chain, repeat
+
+import pytest
+
+from notifications.domain import Mail, MessageState
+from notifications.schemas import Notification
+
+S = MessageState
+MAIL = Mail("subject", "body")
+
+
+def note(ref: str = "r1.confirmed", to: str = "ana@example.com") -> Notification:
+    return Notification(notification_id=ref, to=to, template="confirmed", lang="es", data={})
+
+
+async def accepted(store, ref: str = "r1.confirmed", now: float = 1.0):
+    return (await store.accept([(note(ref), MAIL)], now=now))[ref]
+
+
+async def test_one_row_per_id_whatever_the_re_send_says(open_store):
+    async with open_store() as store:
+        first = await accepted(store)
+        other = await store.accept([(note(to="eva@example.com"), Mail("x", "y"))], now=9.0)
+    assert other == {"r1.confirmed": first}
+
+
+async def test_a_claim_keeps_others_out_until_its_lease_ends(open_store):
+    async with open_store() as store:
+        await accepted(store)
+        mine = await store.claim("r1.confirmed", lease="a", until=31.0, now=1.0)
+        assert (mine.state, mine.attempts, mine.redelivered) == (S.INFLIGHT, 1, 0)
+        assert await store.claim("r1.confirmed", lease="b", until=60.0, now=30.9) is None
+        assert await store.due(now=30.9, limit=9) == []
+        theirs = await store.claim("r1.confirmed", lease="b", until=61.0, now=31.0)
+        assert (theirs.attempts, theirs.redelivered) == (2, 1)
+        # The first sender comes back from the dead: its word does not count any more.
+        assert await store.put_back(mine, error="late", next_at=0.0, now=32.0) is S.INFLIGHT
+        assert await store.delivered(theirs, now=33.0) is S.DELIVERED
+        assert await store.dead(mine, error="late", now=34.0) is S.DELIVERED
+
+
+@pytest.mark.parametrize("plan", ["before", "after"])
+async def test_a_commit_in_doubt_is_repeated_without_harm(open_store, query, plan):
+    plans = chain.from_iterable(repeat([plan, plan, None], 5))
+    async with open_store(plan=lambda: next(plans, None)) as store:
+        await accepted(store)
+        first = await store.claim("r1.confirmed", lease="a", until=31.0, now=1.0)
+        await store.put_back(first, error="busy", next_at=2.0, now=1.5)
+        second = await store.claim("r1.confirmed", lease="b", until=32.0, now=2.0)
+        assert (second.attempts, second.redelivered) == (2, 0)
+        assert await store.delivered(second, now=3.0) is S.DELIVERED
+    assert [event for (event,) in query("SELECT event FROM message_log ORDER BY seq")] == [
+        "accept",
+        "claim",
+        "put_back",
+        "claim",
+        "deliver",
+    ]
+
+
+@pytest.mark.parametrize("plan", [None, "after"])
+async def test_the_mailbox_gets_one_entry(open_store, query, plan):
+    plans = iter([None, plan, plan, None])
+    async with open_store(plan=lambda: next(plans, None)) as store:
+        await accepted(store)
+        for _ in range(2):
+            state = await store.put_in_mailbox("r1.confirmed", now=2.0)
+            assert state is S.DELIVERED
+        found = (await store.messages(recipient=None, notification_id=None, limit=9))[0]
+    assert (found.attempts, found.delivered_at) == (1, 2.0)
+    assert query("SELECT notification_id, recipient, subject, at FROM mailbox") == [
+        ("r1.confirmed", "ana@example.com", "subject", 2.0)
+    ]
+
+
+async def test_doubt_keeps_the_lease_until_the_retry_and_counts_it(open_store):
+    async with open_store() as store:
+        await accepted(store)
+        row = await store.claim("r1.confirmed", lease="a", until=31.0, now=1.0)
+        assert await store.doubt(row, error="reset", next_at=5.0) is S.INFLIGHT
+        assert [due.notification_id for due in await store.due(now=5.0, limit=9)] == [
+            "r1.confirmed"
+        ]
+        again = await store.claim("r1.confirmed", lease="b", until=35.0, now=5.0)
+        assert again.redelivered == 1
+        assert await store.pending() == 1
+
+
+async def test_messages_are_newest_first_and_filtered(open_store):
+    async with open_store() as store:
+        for n in range(4):
+            to = "ana" if n % 2 else "eva"
+            await store.accept([(note(f"r{n}.confirmed", to), MAIL)], now=float(n))
+        everything = await store.messages(recipient=None, notification_id=None, limit=3)
+        anas = await store.messages(recipient="ana", notification_id=None, limit=9)
+        one = await store.messages(recipient="eva", notification_id="r2.confirmed", limit=9)
+    assert [row.notification_id[:2] for row in everything] == ["r3", "r2", "r1"]
+    assert [row.notification_id[:2] for row in anas] == ["r3", "r1"]
+    assert [row.notification_id[:2] for row in one] == ["r2"]
