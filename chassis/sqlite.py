@@ -26,7 +26,7 @@ from chassis.errors import StorageUnavailable
 from chassis.loops import Loop, supervised
 from chassis.runtime import Runtime
 from chassis.telemetry import Metrics
-from resilience import Policy, Retry
+from resilience import Policy, Retry, without_deadline
 
 log = structlog.get_logger()
 
@@ -89,6 +89,11 @@ def _run_one(db: sqlite3.Connection, transaction: Transaction) -> _Outcome:
     return _Outcome(value, None)
 
 
+def _unknown() -> _Outcome:
+    # Nobody asks the disk to be left alone: how soon to try again is the backoff's to say.
+    return _Outcome(None, StorageUnavailable(retry_after_s=0.0))
+
+
 class Run(Protocol):
     """`await run(transaction)`: see `Writer.run`."""
 
@@ -113,7 +118,8 @@ def patient(writer: "Writer", runtime: Runtime, metrics: Metrics) -> Run:
     pipeline = policy.bind(f"{writer.name}.store", runtime.resilience, (metrics.on_policy_event,))
 
     async def run(transaction: Callable[[sqlite3.Connection], T], /) -> T:
-        return await pipeline.call(lambda: writer.run(transaction))
+        with without_deadline():  # a commit is never cut short for a caller's sake
+            return await pipeline.call(lambda: writer.run(transaction))
 
     return run
 
@@ -203,12 +209,12 @@ class Writer:
                 log.warning(
                     "store_batch_failed", database=self.name, items=len(batch), error=repr(error)
                 )
-                self._answer(batch, [_Outcome(None, StorageUnavailable())] * len(batch))
+                self._answer(batch, [_unknown()] * len(batch))
                 await (
                     self._close()
                 )  # the next batch starts on a connection that nothing has happened to
             except BaseException:
-                self._answer(batch, [_Outcome(None, StorageUnavailable())] * len(batch))
+                self._answer(batch, [_unknown()] * len(batch))
                 raise
             else:
                 self._answer(batch, outcomes)

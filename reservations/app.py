@@ -69,11 +69,7 @@ def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
                 await sagas.counts()
                 return True
 
-            async def no_dead_letters() -> bool:
-                return not recovery.counts.get("outbox_dead")
-
             chassis.health.checks["store"] = stores
-            chassis.health.checks["no_dead_letters"] = no_dead_letters
             chassis.health.values["open"] = lambda: recovery.counts
             loops = [recovery.loop(), *Outbox(svc).loops()]
             await stack.enter_async_context(supervised(loops, runtime, metrics, grace_s=grace_s))

@@ -1,5 +1,6 @@
 """The background loops of reservations: recovery of sagas nobody drives, and the outbox."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
@@ -15,13 +16,14 @@ from resilience import full_jitter_s
 
 log = structlog.get_logger()
 
-_BATCH = 100
+_BATCH = 50  # notices of this many reservations stay well below the body limit of 64 KiB
 _DONE = {
-    "capture": frozenset({"captured", "refunded", "voided"}),
+    "capture": frozenset({"captured"}),
     "notify": frozenset({"delivered"}),
 }
 _IMPOSSIBLE = {
-    "capture": frozenset({"declined", "payment_not_found"}),
+    # A cancellation supersedes its capture in its own commit, so a payment that was cancelled here is nobody's wish.
+    "capture": frozenset({"declined", "unknown", "voided", "refunded"}),
     "notify": frozenset({"dead"}),
 }
 
@@ -33,6 +35,8 @@ class Recovery:
         self._svc = svc
         self._open = metrics.gauge("saga_open", "Reservations not at an end.", ("state",))
         self._pending = metrics.gauge("outbox_pending", "Outbox rows not sent.", ("kind",))
+        # Recoveries still under way; removed by themselves when done.
+        self._running: set[asyncio.Task[None]] = set()
         # Names seen so far, so that a count that falls to nothing shows as 0.
         self._seen: set[str] = set()
         self.counts: dict[str, int] = {}
@@ -45,14 +49,15 @@ class Recovery:
         """One look at what is due."""
         svc = self._svc
         self._show(await svc.sagas.counts())
-        room = svc.settings.recovery_concurrency
-        rows = await svc.sagas.due(single=svc.settings.orchestrators == 1, limit=4 * room)
+        concurrency = svc.settings.recovery_concurrency
+        rows = await svc.sagas.due(single=svc.settings.orchestrators == 1, limit=4 * concurrency)
         for row in rows:
-            if room == 0:
+            if len(self._running) >= concurrency:
                 break
             if not svc.drivers.is_running(row.reservation_id):
-                svc.drivers.start(row.reservation_id, recover(svc, row))
-                room -= 1
+                task = svc.drivers.start(row.reservation_id, recover(svc, row))
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
         return False
 
     def _show(self, counts: dict[str, int]) -> None:

@@ -35,12 +35,14 @@ class Progress:
         row: The reservation as last known to be stored.
         submitted: The state of the last commit submitted.
         lost: True when it is unknown whether that commit was stored: the driver has given up for good.
+        fenced: True when somebody else drives now: what becomes of it is theirs to say.
         mail_sent: Whether the inline notice was delivered.
     """
 
     row: Reservation
     submitted: State
     lost: bool = False
+    fenced: bool = False
     mail_sent: bool = False
 
 
@@ -179,6 +181,8 @@ async def _wait_for_driver(
 def _outcome_of(progress: Progress) -> Outcome:
     row = progress.row
     decided = row.state not in (State.RECEIVED, State.HELD, State.AUTHORIZED)
+    if progress.fenced and not decided:
+        return Outcome(row, open=True, mail_sent=None, replayed=False)
     if progress.lost and not decided:
         if when_unknown(progress.submitted, row.state) == "storage_unavailable":
             raise errors.StorageUnavailable(reservation_id=row.reservation_id)
@@ -237,10 +241,13 @@ async def drive(svc: Reservations, progress: Progress, *, budget_s: float | None
         progress.lost = True
         log.warning("driver_gave_up", reservation_id=progress.row.reservation_id)
     except Fenced as fenced:
-        progress.row = await svc.sagas.find(progress.row.reservation_id)
+        progress.fenced = True
         log.warning("driver_fenced", detail=str(fenced))
     except Stuck as stuck:
         await _postpone(svc, progress.row, str(stuck))
+    except Exception:
+        progress.lost = True
+        log.exception("driver_crashed", reservation_id=progress.row.reservation_id)
 
 
 async def _run_steps(svc: Reservations, progress: Progress, *, inline: bool) -> None:
