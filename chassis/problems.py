@@ -93,6 +93,10 @@ def as_service_error(error: Exception) -> ServiceError:
             return DeadlineGone()
         case RequestValidationError():
             return _payload_error(error)
+        case StarletteHTTPException(
+            status_code=400
+        ):  # JSON that no parser takes: depth, encoding, numbers
+            return MalformedJson()
         case StarletteHTTPException(status_code=404):
             return NotFound()
         case StarletteHTTPException(status_code=405):

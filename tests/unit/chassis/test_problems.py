@@ -16,6 +16,9 @@ from chassis.settings import ServiceSettings
 from chassis.testing import serve
 
 
+JSON = {"content-type": "application/json"}
+
+
 class Body(BaseModel):
     number: int
 
@@ -89,7 +92,21 @@ async def test_a_crash_is_a_500_problem_without_details():
     [
         (
             "/echo",
-            {"content": b"{", "headers": {"content-type": "application/json"}},
+            {"content": b"{", "headers": JSON},
+            400,
+            "malformed_json",
+        ),
+        ("/echo", {"content": b"[" * 60_000, "headers": JSON}, 400, "malformed_json"),
+        (
+            "/echo",
+            {"content": b"[" * 30_000 + b"]" * 30_000, "headers": JSON},
+            400,
+            "malformed_json",
+        ),
+        ("/echo", {"content": b'{"number": "\xff"}', "headers": JSON}, 400, "malformed_json"),
+        (
+            "/echo",
+            {"content": b'{"number": ' + b"9" * 5000 + b"}", "headers": JSON},
             400,
             "malformed_json",
         ),
