@@ -15,7 +15,6 @@ from chassis.errors import Forbidden
 from chassis.settings import ServiceSettings
 from chassis.testing import serve
 
-
 JSON = {"content-type": "application/json"}
 
 
