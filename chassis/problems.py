@@ -9,7 +9,7 @@ import html
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI, Request
@@ -21,7 +21,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chaos.faults import ConnectionDropped
 from chassis.catalogue import PROBLEMS, language
 from chassis.errors import (
-    BadUpstream,
     DeadlineGone,
     InternalError,
     InvalidRequest,
@@ -93,18 +92,18 @@ def as_service_error(error: Exception) -> ServiceError:
             return DeadlineGone()
         case RequestValidationError():
             return _payload_error(error)
-        case StarletteHTTPException(
-            status_code=400
-        ):  # JSON that no parser takes: depth, encoding, numbers
-            return MalformedJson()
-        case StarletteHTTPException(status_code=404):
-            return NotFound()
-        case StarletteHTTPException(status_code=405):
-            return MethodNotAllowed()
-        case StarletteHTTPException(status_code=502):
-            return BadUpstream()
+        case StarletteHTTPException():
+            return _BY_STATUS.get(error.status_code, InternalError)()
         case _:
             return InternalError()
+
+
+_BY_STATUS: Final[Mapping[int, type[ServiceError]]] = {
+    400: MalformedJson,  # JSON that no parser takes: depth, encoding, numbers
+    404: NotFound,
+    405: MethodNotAllowed,
+}
+"""What the framework itself refuses with."""
 
 
 def _payload_error(error: RequestValidationError) -> ServiceError:
