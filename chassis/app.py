@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chaos.faults import FaultMiddleware, Faults, control_routes
 from chassis import problems
+from chassis.clients import Upstream
 from chassis.docs import docs_routes
 from chassis.errors import DeadlineGone, Overloaded, ServiceError
 from chassis.health import Health, health_routes
@@ -54,11 +55,26 @@ class Chassis:
         self.metrics = Metrics()
         self.health = Health()
         self.faults = Faults(runtime.resilience, name, slow_route)
+        # Appended by `upstream` while the app starts.
+        self._upstreams: list[Upstream] = []
+        self.health.values["edges"] = self._edges
+
+    def upstream(self, name: str, base_url: str) -> Upstream:
+        """An upstream whose edges show in `/readyz?verbose=1` and `/metrics`."""
+        found = Upstream(name, base_url, self.runtime, self.metrics)
+        self._upstreams.append(found)
+        return found
 
     def refresh(self) -> None:
         """Bring gauges that mirror live state up to date."""
         for state in self.faults.states():
             self.metrics.faults.labels(state.fault.name).set(state.active is not None)
+        for edge, hosts in self._edges().items():
+            for host, policy in hosts.items():
+                self.metrics.show_policy(edge, host, policy)
+
+    def _edges(self) -> dict[str, dict[str, Any]]:
+        return {edge.name: edge.snapshot() for one in self._upstreams for edge in one.edges}
 
 
 def build_app(  # noqa: PLR0913 - keyword-only options

@@ -7,7 +7,7 @@ an id, seat or e-mail as a label.
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -16,6 +16,17 @@ from chassis.settings import ServiceSettings
 from resilience import Event
 
 log = structlog.get_logger()
+
+
+_PHASES: Final = {"closed": 0, "half_open": 1, "open": 2}
+
+_POLICY_GAUGES: Final = (
+    ("breaker", "circuit_breaker_state", "0 closed, 1 half-open, 2 open."),
+    ("limit", "concurrency_limit", "Calls that may be in flight."),
+    ("in_flight", "in_flight", "Calls in flight."),
+    ("quota", "retry_quota_tokens", "Tokens left for retries."),
+)
+"""Part of a policy's snapshot, gauge, documentation."""
 
 
 class Metrics:
@@ -38,12 +49,10 @@ class Metrics:
             ["name", "kind"],
             registry=registry,
         )
-        self.breaker_state = Gauge(
-            "resilience_circuit_breaker_state",
-            "0 closed, 1 half-open, 2 open.",
-            ["name"],
-            registry=registry,
-        )
+        self._policy = {
+            part: Gauge(f"resilience_{name}", documentation, ["name", "host"], registry=registry)
+            for part, name, documentation in _POLICY_GAUGES
+        }
         self.store_queue = Gauge(
             "store_queue", "Transactions waiting.", ["database"], registry=registry
         )
@@ -87,12 +96,18 @@ class Metrics:
         """A service's own counter."""
         return Counter(name, documentation, labels, registry=self.registry)
 
+    def show_policy(self, name: str, host: str, snapshot: Mapping[str, Any]) -> None:
+        """Mirror a pipeline's live state, as `Pipeline.snapshot` gives it."""
+        for part, gauge in self._policy.items():
+            value = snapshot.get(part)
+            if value is not None:
+                is_breaker = part == "breaker"
+                gauge.labels(name, host).set(_PHASES[value["phase"]] if is_breaker else value)
+
     def on_policy_event(self, event: Event) -> None:
         """The listener that every policy of the app gets: counts, and logs what people must see."""
         self.resilience_events.labels(event.name, event.kind).inc()
-        state = {"breaker_closed": 0, "breaker_half_open": 1, "breaker_opened": 2}.get(event.kind)
-        if state is not None:
-            self.breaker_state.labels(event.name).set(state)
+        if event.kind.startswith("breaker_"):
             log.warning(event.kind, edge=event.name, **dict(event.detail))
         else:
             log.debug(event.kind, edge=event.name, **dict(event.detail))

@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 
 from chassis.app import Chassis, build_app
-from chassis.clients import Upstream
 from chassis.loops import supervised
 from chassis.runtime import Runtime
 from chassis.serve import serve
@@ -25,13 +24,6 @@ def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
     chassis = Chassis("reservations", settings, runtime)
     metrics = chassis.metrics
 
-    def upstream(name: str, url: str) -> Upstream:
-        found = Upstream(name, url, runtime, metrics)
-        chassis.health.values[f"upstream_{name}"] = lambda: {
-            edge.name: edge.snapshot() for edge in found.edges
-        }
-        return found
-
     @asynccontextmanager
     async def service() -> AsyncIterator[Reservations]:
         async with AsyncExitStack() as stack:
@@ -41,9 +33,9 @@ def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
                 Writer.open(path, SCHEMA, runtime, metrics, plan=plan)
             )
             upstreams = (
-                upstream("inventory", settings.inventory_url),
-                upstream("payments", settings.payments_url),
-                upstream("notifications", settings.notifications_url),
+                chassis.upstream("inventory", settings.inventory_url),
+                chassis.upstream("payments", settings.payments_url),
+                chassis.upstream("notifications", settings.notifications_url),
             )
             for one in upstreams:
                 stack.push_async_callback(one.aclose)

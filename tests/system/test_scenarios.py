@@ -102,7 +102,7 @@ async def test_1_ghost_inventory(stack):
         assert answer.json()["detail"] == "El servicio de inventario está inactivo."
         assert int(answer.headers["retry-after"]) >= 1
     assert max(took_s) < 1
-    live = (await get(stack.url("reservations", "/readyz?verbose=1")))["live"]["upstream_inventory"]
+    live = (await get(stack.url("reservations", "/readyz?verbose=1")))["live"]["edges"]
     (edge,) = live["inventory.hold"].values()
     assert edge["breaker"]["phase"] == "open"
     assert (await cli(stack, "chaos", "off", "crash-inventory"))[0] == 0
