@@ -1,0 +1,58 @@
+"""The live stream: server-sent events, a snapshot first and then what changed."""
+
+from collections.abc import AsyncIterator
+
+import anyio
+from fastapi import APIRouter
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from chassis.openapi import refusals
+from gateway.api.parts import Svc
+from gateway.errors import MeshBusy
+from gateway.usecases import Gateway
+
+PING_S = 15
+"""Seconds between comments that keep idle proxies from closing the stream."""
+
+SEND_LIMIT_S = 5.0
+"""A reader that takes nothing for this long is let go, seconds."""
+
+FAREWELL_S = 1.0
+"""What a stream has for its last bytes when the process stops, seconds."""
+
+
+def routes() -> APIRouter:
+    """`GET /api/live`."""
+    router = APIRouter(prefix="/api", tags=["en vivo · live"])
+
+    @router.get(
+        "/live",
+        summary="Asientos, servicios y fallos, dos veces por segundo · Seats, services and faults, twice a second",
+        description="`text/event-stream`: un evento `snapshot` y después `delta` con las partes que cambian (`events`, "
+        "`mesh`, `faults`) · one `snapshot`, then `delta` events with the parts that change.",
+        response_model=None,
+        responses={200: {"content": {"text/event-stream": {}}}, **refusals(MeshBusy)},
+    )
+    async def live(svc: Svc) -> EventSourceResponse:
+        svc.live.check_room()
+        stopping = anyio.Event()
+
+        async def end_when_stopping() -> None:
+            await stopping.wait()
+            svc.live.close()  # streams end by themselves, whole; nobody's answer is torn
+
+        return EventSourceResponse(
+            _stream(svc),
+            ping=PING_S,
+            send_timeout=SEND_LIMIT_S,
+            data_sender_callable=end_when_stopping,
+            shutdown_event=stopping,
+            shutdown_grace_period=FAREWELL_S,
+        )
+
+    return router
+
+
+async def _stream(svc: Gateway) -> AsyncIterator[ServerSentEvent]:
+    async for event in svc.live.listen():
+        yield ServerSentEvent(data=event.data, event=event.kind, id=str(event.number))

@@ -1,0 +1,61 @@
+// Language of the page: Spanish first, remembered in this browser. The texts are in texts.js.
+import { TEXTS } from "./texts.js";
+
+const KEY = "taquilla.language";
+const asked = new URLSearchParams(location.search).get("lang");
+let current = asked in TEXTS ? asked : read() in TEXTS ? read() : "es";
+const listeners = [];
+
+function read() {
+  try {
+    return localStorage.getItem(KEY);
+  } catch {
+    return null; // storage may be forbidden; the page works without it
+  }
+}
+
+export const language = () => current;
+
+/** The text `key` in the current language, with {placeholders} filled; a list of texts stays a list. */
+export function t(key, values = {}) {
+  const text = TEXTS[current][key];
+  if (text === undefined) return key;
+  const fill = (one) => one.replace(/\{(\w+)\}/g, (hole, name) => values[name] ?? hole);
+  return Array.isArray(text) ? text.map(fill) : fill(text);
+}
+
+export const has = (key) => key in TEXTS[current];
+
+export const money = ({ amount_minor: minor, currency }) =>
+  new Intl.NumberFormat(current, { style: "currency", currency }).format(minor / 100);
+
+export const clock = (date) =>
+  new Intl.DateTimeFormat(current, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }).format(date);
+
+/** Run `render` now and after every change of language. */
+export function onLanguage(render) {
+  listeners.push(render);
+  render();
+}
+
+function fillPage() {
+  document.documentElement.lang = current;
+  for (const node of document.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
+  for (const node of document.querySelectorAll("[data-label]")) node.setAttribute("aria-label", t(node.dataset.label));
+}
+
+export function startLanguage() {
+  const button = document.getElementById("language");
+  onLanguage(() => {
+    fillPage();
+    button.textContent = t("other_language");
+    button.lang = current === "es" ? "en" : "es";
+  });
+  button.addEventListener("click", () => {
+    current = current === "es" ? "en" : "es";
+    try {
+      localStorage.setItem(KEY, current);
+    } catch { /* not remembered, still switched */ }
+    for (const render of listeners) render();
+  });
+}

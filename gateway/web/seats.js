@@ -1,0 +1,107 @@
+// The seat map: a grid with one tab stop and arrow keys; a state is a word, a shape and a colour.
+import { call, h } from "./api.js";
+import { t } from "./i18n.js";
+
+const LARGEST = 400; // a bigger hall is sold by "best available" only
+const MOST = 10;
+const map = document.getElementById("map");
+const chosen = new Set();
+let shown = null; // {event_id, counts}: what the drawn map belongs to
+let seats = [];
+let asking = null;
+let changed = () => {};
+
+export const seatsChosen = () => [...chosen];
+
+export function startMap(onChange) {
+  changed = onChange;
+  map.addEventListener("keydown", move);
+}
+
+/** Draw the seats of `event`; asks for them only when its counters say that they changed, or when forced. */
+export async function drawMap(event, force) {
+  const box = document.getElementById("seating");
+  box.hidden = !event || event.capacity > LARGEST;
+  if (!event || event.event_id !== shown?.event_id) chosen.clear();
+  if (box.hidden) {
+    shown = null;
+    return;
+  }
+  const counts = `${event.available} ${event.held} ${event.sold}`;
+  if (!force && shown?.event_id === event.event_id && shown.counts === counts) {
+    relabel();
+    return;
+  }
+  shown = { event_id: event.event_id, counts };
+  const mine = (asking = call("GET", `/api/events/${encodeURIComponent(event.event_id)}/seats`));
+  const answer = await mine;
+  if (mine !== asking || !answer.ok) return; // a newer question is out, or inventory is silent: keep what is shown
+  seats = answer.body.seats;
+  for (const seat of seats) if (seat.state !== "free") chosen.delete(seat.seat);
+  draw();
+  changed();
+}
+
+function draw() {
+  const focused = document.activeElement?.dataset?.seat;
+  const rows = new Map();
+  for (const seat of seats) {
+    if (!rows.has(seat.row)) rows.set(seat.row, []);
+    rows.get(seat.row).push(seat);
+  }
+  map.replaceChildren(
+    ...[...rows].map(([name, row]) =>
+      h("div", { role: "row", class: "row" },
+        h("span", { role: "rowheader", class: "row-name" }, name),
+        ...row.map((seat) => h("span", { role: "gridcell" }, button(seat)))),
+    ),
+  );
+  const stop = map.querySelector(`[data-seat="${CSS.escape(focused ?? "")}"]`) ?? map.querySelector("button");
+  if (stop) stop.tabIndex = 0;
+  if (focused && stop) stop.focus();
+}
+
+function button(seat) {
+  const node = h("button", {
+    type: "button", tabindex: "-1", "data-seat": seat.seat, onclick: () => toggle(seat, node),
+  }, String(seat.number));
+  look(seat, node);
+  return node;
+}
+
+function look(seat, node) {
+  const word = chosen.has(seat.seat) ? "chosen" : seat.state;
+  node.className = `seat ${word}`;
+  node.setAttribute("aria-label", t("seat_label", { seat: seat.seat, state: t(`seat_${word}`) }));
+  node.setAttribute("aria-pressed", String(word === "chosen"));
+  node.setAttribute("aria-disabled", String(seat.state !== "free"));
+}
+
+function relabel() {
+  for (const seat of seats) {
+    const node = map.querySelector(`[data-seat="${CSS.escape(seat.seat)}"]`);
+    if (node) look(seat, node);
+  }
+}
+
+function toggle(seat, node) {
+  if (seat.state !== "free") return;
+  if (chosen.has(seat.seat)) chosen.delete(seat.seat);
+  else if (chosen.size < MOST) chosen.add(seat.seat);
+  look(seat, node);
+  changed();
+}
+
+function move(event) {
+  const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+  if (!step || !event.target.dataset.seat) return;
+  event.preventDefault();
+  const rows = [...map.children].map((row) => [...row.querySelectorAll("button")]);
+  const y = rows.findIndex((row) => row.includes(event.target));
+  const x = rows[y].indexOf(event.target);
+  const row = rows[y + step[0]] ?? rows[y];
+  const next = row[Math.max(0, Math.min(row.length - 1, x + step[1]))];
+  event.target.tabIndex = -1;
+  next.tabIndex = 0;
+  next.focus();
+}

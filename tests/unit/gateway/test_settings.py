@@ -1,0 +1,28 @@
+"""Settings that make no sense end the start."""
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.settings import LAB_SECRET, Settings
+
+
+def test_shop_needs_a_secret_of_its_own():
+    with pytest.raises(ValidationError, match="id_secret"):
+        Settings(chaos_enabled=False)
+    with pytest.raises(ValidationError, match="id_secret"):
+        Settings(chaos_enabled=False, id_secret=LAB_SECRET)
+    with pytest.raises(ValidationError, match="id_secret"):
+        Settings(chaos_enabled=True, id_secret="short")
+    assert Settings(chaos_enabled=False, id_secret="0123456789abcdef")
+
+
+def test_lab_starts_without_any_setting(monkeypatch):
+    monkeypatch.setenv("CHAOS_ENABLED", "1")
+    monkeypatch.setenv("PORT", "21000")
+    settings = Settings()
+    assert settings.own_url() == "http://127.0.0.1:21000"
+    assert settings.gateway_max_inflight == 5
+
+
+def test_own_address_may_be_told():
+    assert Settings(chaos_enabled=True, gateway_url="http://x:1").own_url() == "http://x:1"
