@@ -85,16 +85,19 @@ def _view(
     manage_token: str | None,
 ) -> ReservationView:
     mine = usecases.owns(row, manage_token)
+    cancelled = PUBLIC_STATUS[row.state] == "cancelled"
     return ReservationView.model_validate(
         {
             "status": PUBLIC_STATUS[row.state],
             "message": _message(row),
             "reservation_id": row.reservation_id,
             "event_id": row.event_id,
-            "seats": row.seats,
+            "seats": [] if cancelled else row.seats,
             "quantity": row.quantity,
             "total": _total(row),
-            "notification": _notification(sent=_is_sent(svc, notice)),
+            "notification": Notification(sent=False)
+            if notice is None
+            else _notification(sent=_is_sent(svc, notice)),
             "reason": row.reason,
             "email": row.email if mine else None,
             "timeline": [

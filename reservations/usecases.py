@@ -17,7 +17,7 @@ from chassis.clients import InDoubt, NotSent, Refused
 from chassis.errors import StorageUnavailable
 from chassis.runtime import Runtime
 from reservations import errors
-from reservations.domain import FORWARD, OPEN, Parcel, Reservation, State, when_unknown
+from reservations.domain import END_OF, FORWARD, OPEN, Parcel, Reservation, State, when_unknown
 from reservations.saga import STEPS, Collaborators, Stuck, cancelling, notice_of
 from reservations.schemas import ReserveRequest
 from reservations.settings import Settings
@@ -163,7 +163,7 @@ async def reserve(svc: Reservations, request: ReserveRequest) -> Outcome:
     if fresh:
         await _wait_for_driver(svc, task, progress, answer_by_s)
         return _outcome_of(progress)
-    return await _join(svc, row, answer_by_s)
+    return await _join(svc, row, request.delivery_id, answer_by_s)
 
 
 async def _wait_for_driver(
@@ -190,7 +190,13 @@ def _outcome_of(progress: Progress) -> Outcome:
     return _decided(row, mail_sent=progress.mail_sent, replayed=False)
 
 
-async def _join(svc: Reservations, row: Reservation, answer_by_s: float) -> Outcome:
+async def _join(
+    svc: Reservations, row: Reservation, delivery_id: str, answer_by_s: float
+) -> Outcome:
+    """Wait with whoever drives it, and answer as they would.
+
+    A new delivery of a key whose earlier attempt is still being undone has to wait for attempt n + 1.
+    """
     while row.state in (State.RECEIVED, State.HELD, State.AUTHORIZED):
         left_s = answer_by_s - svc.runtime.mono()
         if left_s <= 0:
@@ -204,6 +210,9 @@ async def _join(svc: Reservations, row: Reservation, answer_by_s: float) -> Outc
             row = await svc.sagas.find(row.reservation_id)
         except StorageUnavailable:
             continue
+    undoing = row.state is State.CANCELLING and END_OF[row.reason or ""] is State.UNAVAILABLE
+    if undoing and row.delivery_id != delivery_id:
+        raise errors.RequestInProgress(reservation_id=row.reservation_id, replayed=True)
     return _decided(row, mail_sent=None, replayed=True)
 
 

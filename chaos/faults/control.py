@@ -120,13 +120,19 @@ def control_routes(faults: Faults, token: str | None) -> APIRouter:
         return None if _is_allowed(request, token) else _problem(request, 401, "unauthorized")
 
     @router.get(
-        "/chaos", response_model=FaultList, responses=_REFUSALS, summary="Fallos y su estado"
+        "/chaos",
+        response_model=FaultList,
+        responses=_REFUSALS,
+        summary="Fallos y su estado · Faults and their state",
     )
     async def list_faults(request: Request) -> Response | FaultList:
         return guarded(request) or _view_all(faults)
 
     @router.delete(
-        "/chaos", response_model=FaultList, responses=_REFUSALS, summary="Apagar todos los fallos"
+        "/chaos",
+        response_model=FaultList,
+        responses=_REFUSALS,
+        summary="Apagar todos los fallos · Switch every fault off",
     )
     async def switch_all_off(request: Request) -> Response | FaultList:
         refusal = guarded(request)
@@ -139,7 +145,7 @@ def control_routes(faults: Faults, token: str | None) -> APIRouter:
         "/chaos/{fault}",
         response_model=FaultView,
         responses=_SWITCH_REFUSALS,
-        summary="Encender o apagar",
+        summary="Encender o apagar · Switch on or off",
     )
     async def switch(
         request: Request,

@@ -148,7 +148,7 @@ async def test_after_503_the_same_key_starts_a_new_attempt(tmp_path):
         await asyncio.sleep(20)
         done = await m.reserve(headers=headers)
         assert (failed.status_code, done.status_code) == (503, 200), done.text
-        assert early.status_code in (409, 503)
+        assert (early.status_code, early.json()["code"]) == (409, "request_in_progress")
         assert failed.json()["reservation_id"] == done.json()["reservation_id"]
         assert await at_rest(tmp_path) == 1
 
