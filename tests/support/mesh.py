@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import notifications.app
 
 import gateway.app
 import inventory.app
+import notifications.app
 import payments.app
 import reservations.app
 from chassis import runtime
