@@ -36,6 +36,28 @@ async def cli(stack, *arguments):
     )
 
 
+SCRIPTS = {
+    "crash-inventory": ("crash_inventory.sh", "true", "false"),
+    "slow-payments": ("slow_payments.sh", "5", "0"),
+    "db-flap": ("db_flap.sh", "true", "false"),
+    "notifications-down": ("notifications_down.sh", "true", "false"),
+}
+
+by_cli_and_by_script = pytest.mark.parametrize("way", ["cli", "script"])
+
+
+async def switch(stack, way, scenario, *, on):
+    """Switch a scenario as a student would: by the command line or by the script of the hand-out."""
+    if way == "script":
+        script, argument_on, argument_off = SCRIPTS[scenario]
+        path = str(ROOT / "scripts" / script)
+        code, output = await run(stack, path, argument_on if on else argument_off)
+    else:
+        seconds = ["--seconds", "5"] if on and scenario == "slow-payments" else []
+        code, output = await cli(stack, "chaos", "on" if on else "off", scenario, *seconds)
+    assert code == 0, output
+
+
 async def reserve(stack, key=None, **body):
     headers = {"idempotency-key": key} if key else {}
     wanted = {"user_id": "ana", "event_id": "concert-01", "quantity": 1, **body}
@@ -90,9 +112,10 @@ async def test_64_buyers_race_for_one_seat(stack):
     await serves_again(stack)
 
 
-async def test_1_ghost_inventory(stack):
+@by_cli_and_by_script
+async def test_1_ghost_inventory(stack, way):
     clock = asyncio.get_running_loop().time
-    assert (await cli(stack, "chaos", "on", "crash-inventory"))[0] == 0
+    await switch(stack, way, "crash-inventory", on=True)
     took_s = []
     for _ in range(4):
         started = clock()
@@ -105,7 +128,7 @@ async def test_1_ghost_inventory(stack):
     live = (await get(stack.url("reservations", "/readyz?verbose=1")))["live"]["edges"]
     (edge,) = live["inventory.hold"].values()
     assert edge["breaker"]["phase"] == "open"
-    assert (await cli(stack, "chaos", "off", "crash-inventory"))[0] == 0
+    await switch(stack, way, "crash-inventory", on=False)
     await serves_again(stack)
 
 
@@ -116,10 +139,11 @@ async def test_1_inventory_really_killed(stack):
     await serves_again(stack)
 
 
-async def test_2_slow_payments(stack):
+@by_cli_and_by_script
+async def test_2_slow_payments(stack, way):
     clock = asyncio.get_running_loop().time
     free = await free_seats(stack)
-    assert (await run(stack, str(ROOT / "scripts/slow_payments.sh"), "5"))[0] == 0
+    await switch(stack, way, "slow-payments", on=True)
     started = clock()
     answer = await reserve(stack)
     problem = answer.json()
@@ -133,15 +157,18 @@ async def test_2_slow_payments(stack):
         return (await get(payment))["status"] == "voided"
 
     await until(voided, 10)
-    assert (await run(stack, str(ROOT / "scripts/slow_payments.sh"), "0"))[0] == 0
+    await switch(stack, way, "slow-payments", on=False)
     await serves_again(stack)
 
 
-async def test_3_flood(stack):
-    script = str(ROOT / "scripts/load_gateway.py")
-    code, output = await run(
-        stack, sys.executable, script, "--requests", "60", "--workers", "12", "--json"
-    )
+@by_cli_and_by_script
+async def test_3_flood(stack, way):
+    arguments = ("--requests", "60", "--workers", "12", "--json")
+    if way == "script":
+        script = str(ROOT / "scripts" / "load_gateway.py")
+        code, output = await run(stack, sys.executable, script, *arguments)
+    else:
+        code, output = await cli(stack, "load", *arguments)
     report = json.loads(output)
     assert code == 0, output
     counts = {(row["status"], row["code"]): row["count"] for row in report["outcomes"]}
@@ -150,29 +177,31 @@ async def test_3_flood(stack):
     await serves_again(stack)
 
 
-async def test_4_flapping_database(stack):
+@by_cli_and_by_script
+async def test_4_flapping_database(stack, way):
     assert (await cli(stack, "chaos", "on", "db-flap", "--probability", "1"))[0] == 0
     answer = await reserve(stack)
     assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")
     assert answer.json()["detail"] == "No se pudo guardar la reserva."
     assert int(answer.headers["retry-after"]) >= 1
-    assert (await run(stack, str(ROOT / "scripts/db_flap.sh")))[0] == 0
+    await switch(stack, way, "db-flap", on=True)
     codes = {(await reserve(stack)).status_code for _ in range(8)}
     assert codes <= {200, 202, 503}
-    assert (await cli(stack, "chaos", "off", "db-flap"))[0] == 0
+    await switch(stack, way, "db-flap", on=False)
     await serves_again(stack)
 
 
-async def test_5_lost_mail(stack):
-    assert (await run(stack, str(ROOT / "scripts/notifications_down.sh"), "true"))[0] == 0
-    answer = await reserve(stack, email="ana@example.com")
+@by_cli_and_by_script
+async def test_5_lost_mail(stack, way):
+    await switch(stack, way, "notifications-down", on=True)
+    answer = await reserve(stack, email=f"{way}@example.com")
     body = answer.json()
     assert answer.status_code == 200
     assert body["notification"]["sent"] is False
-    assert (await run(stack, str(ROOT / "scripts/notifications_down.sh"), "false"))[0] == 0
+    await switch(stack, way, "notifications-down", on=False)
 
     async def delivered():
-        messages = (await get(stack.url("notifications", "/messages?to=ana@example.com")))[
+        messages = (await get(stack.url("notifications", f"/messages?to={way}@example.com")))[
             "messages"
         ]
         return [message["state"] for message in messages] == ["delivered"]

@@ -9,34 +9,44 @@ import pytest
 import resilience
 from resilience import (
     AttemptTimeout,
+    Balance,
     Breaker,
     BreakerOpen,
     DeadlineExceeded,
     FailedResponse,
+    Fallback,
+    Hedge,
     Limit,
     LimitFull,
     Policy,
     Quota,
+    RateLimit,
     Rejected,
     ResilienceError,
     Retry,
     Runtime,
+    Throttled,
 )
 from resilience import testing as shipped
 from resilience.events import KINDS
 
 NAMES = [
     "AttemptTimeout",
+    "Balance",
     "Breaker",
     "BreakerOpen",
     "DeadlineExceeded",
     "Event",
     "FailedResponse",
+    "Fallback",
+    "Hedge",
     "Limit",
     "LimitFull",
     "Pipeline",
     "Policy",
+    "Queue",
     "Quota",
+    "RateLimit",
     "Refusal",
     "Rejected",
     "ResilienceError",
@@ -44,9 +54,11 @@ NAMES = [
     "Retry",
     "Runtime",
     "Shield",
+    "Throttled",
     "deadline",
     "full_jitter_s",
     "never_sent",
+    "read_priority",
     "without_deadline",
 ]
 
@@ -66,7 +78,22 @@ def test_the_shipped_test_tools_are_these():
 @pytest.mark.parametrize(
     ("part", "fields"),
     [
-        (Policy, ["attempt_s", "retry", "breaker", "limit"]),
+        (
+            Policy,
+            [
+                "attempt_s",
+                "retry",
+                "breaker",
+                "limit",
+                "hedge",
+                "rate_limit",
+                "fallback",
+                "balance",
+            ],
+        ),
+        (RateLimit, ["rate_per_s", "burst"]),
+        (Fallback, ["value", "on"]),
+        (Hedge, ["after_s", "quantile", "min_after_s", "min_calls", "window", "cost"]),
         (Quota, ["capacity", "retry_cost", "timeout_cost"]),
         (Runtime, ["clock", "sleep", "random"]),
         (Limit, ["fixed", "start", "min", "max", "window_s", "drop_ratio"]),
@@ -76,10 +103,23 @@ def test_parts_have_these_fields_in_this_order(part, fields):
     assert [field.name for field in dataclasses.fields(part)] == fields
 
 
-@pytest.mark.parametrize("part", [Policy(), Retry(), Quota(), Breaker(), Limit()])
+PARTS = [
+    Policy(),
+    Retry(),
+    Quota(),
+    Breaker(),
+    Limit(),
+    Hedge(),
+    Balance(),
+    RateLimit(10, 2),
+    Fallback("none"),
+]
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: type(part).__name__)
 def test_parts_are_frozen_comparable_values(part):
-    assert part == type(part)()
-    assert hash(part) == hash(type(part)())
+    assert part == dataclasses.replace(part)
+    assert hash(part) == hash(dataclasses.replace(part))
     with pytest.raises(dataclasses.FrozenInstanceError):
         part.anything = 1
 
@@ -98,6 +138,10 @@ def test_the_defaults_are_the_documented_ones():
     assert (breaker.consecutive, breaker.open_s, breaker.open_cap_s) == (5, 1, 30)
     assert (breaker.jitter_ratio, breaker.probes_to_close) == (0.2, 2)
     assert (Limit().start, Limit().min, Limit().max) == (20, 1, 200)
+    hedge, balance = Hedge(), Balance()
+    assert (hedge.after_s, hedge.quantile, hedge.min_after_s, hedge.cost) == (None, 0.95, 0.05, 20)
+    assert (balance.consecutive, balance.eject_s, balance.eject_cap_s) == (5, 30, 300)
+    assert (balance.unreachable_s, balance.penalty_s) == (1, 5)
 
 
 def test_errors_are_ours_and_httpxs_but_never_an_httpx_leaf():
@@ -105,6 +149,7 @@ def test_errors_are_ours_and_httpxs_but_never_an_httpx_leaf():
     assert issubclass(Rejected, httpx.TransportError)
     assert issubclass(BreakerOpen, Rejected)
     assert issubclass(LimitFull, Rejected)
+    assert issubclass(Throttled, Rejected)
     for timeout in (DeadlineExceeded, AttemptTimeout):
         assert issubclass(timeout, ResilienceError)
         assert issubclass(timeout, httpx.TimeoutException)
@@ -116,6 +161,7 @@ def test_errors_are_ours_and_httpxs_but_never_an_httpx_leaf():
 
 def test_rejections_say_why_and_when():
     assert (BreakerOpen("x", retry_after_s=1.5).reason, LimitFull("x").reason) == ("open", "full")
+    assert Throttled("x").reason == "throttled"
     assert BreakerOpen("x", retry_after_s=1.5).retry_after_s == 1.5
     assert AttemptTimeout("x").retry_after_s is None
 
@@ -125,6 +171,7 @@ def test_rejections_say_why_and_when():
     [
         (BreakerOpen("x"), True),
         (LimitFull("x"), True),
+        (Throttled("x"), True),
         (httpx.ConnectError("x"), True),
         (httpx.ConnectTimeout("x"), True),
         (httpx.PoolTimeout("x"), True),
@@ -150,11 +197,17 @@ def test_event_kinds_are_these():
         "attempt",
         "retry",
         "retry_stopped",
+        "hedge",
+        "hedge_won",
+        "hedge_skipped",
+        "fallback",
         "rejected",
         "breaker_opened",
         "breaker_half_open",
         "breaker_closed",
         "limit_changed",
+        "host_ejected",
+        "host_returned",
         "policy_replaced",
         "shed",
         "deadline_expired",
