@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up test unit check browser bench lock ci
+.PHONY: help up test unit check browser bench lib lock ci
 
 help: ## muestra esta ayuda
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,11 +24,14 @@ check: ## ruff, formato, mypy, imports, documentación, reglas de la casa
 browser: ## las pruebas con Chromium
 	@$(PYTHON) dev.py browser $(ARGS)
 
-bench: ## las pruebas de rendimiento
+bench: ## mide las políticas junto a otras bibliotecas, y las pruebas de rendimiento
 	@$(PYTHON) dev.py bench $(ARGS)
+
+lib: ## resilience sola: su rueda en un entorno vacío, y sus pruebas allí
+	@$(PYTHON) dev.py lib $(ARGS)
 
 lock: ## vuelve a calcular requirements.lock y requirements-dev.lock
 	@$(PYTHON) dev.py lock
 
-ci: ## lo que ejecuta la integración continua: check + test + browser
+ci: ## lo que ejecuta la integración continua: check + test + lib + browser
 	@$(PYTHON) dev.py ci

@@ -32,6 +32,7 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 STAMP = VENV / "taquilla-installed.json"
 RUN_LOCK, DEV_LOCK = "requirements.lock", "requirements-dev.lock"
+BENCH_LOCK = "requirements-bench.lock"  # what ours is compared with, in a venv of its own
 
 HELP = """Uso: python3 dev.py ORDEN [argumentos]
 
@@ -41,8 +42,9 @@ HELP = """Uso: python3 dev.py ORDEN [argumentos]
   unit                         solo las pruebas rápidas
   check                        ruff, formato, mypy, imports, documentación y reglas de la casa
   browser                      las pruebas con Chromium
-  ci                           check + test + browser
-  bench                        las pruebas de rendimiento
+  lib                          resilience sola: su rueda en un entorno vacío, y sus pruebas allí
+  ci                           check + test + lib + browser
+  bench                        mide las políticas junto a otras bibliotecas, y las pruebas de rendimiento
   lock                         vuelve a calcular los ficheros requirements*.lock
 """
 
@@ -85,32 +87,38 @@ def ensure(lock: str) -> None:
     say(f"preparado en {time.monotonic() - began:.0f} s")
 
 
-def make_venv() -> None:
-    """Create .venv unless a working one is there."""
-    if PYTHON.exists() and subprocess.run([PYTHON, "-c", ""], check=False).returncode == 0:
+def python_of(venv: Path) -> Path:
+    """The interpreter of a venv."""
+    return venv / BIN.name / PYTHON.name
+
+
+def make_venv(venv: Path = VENV) -> None:
+    """Create a venv unless a working one is there."""
+    python = python_of(venv)
+    if python.exists() and subprocess.run([python, "-c", ""], check=False).returncode == 0:
         return
-    say(f"creando {VENV.name} con Python {sys.version_info.major}.{sys.version_info.minor}")
+    say(f"creando {venv.name} con Python {sys.version_info.major}.{sys.version_info.minor}")
     uv = shutil.which("uv")
     if uv:
-        run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(VENV)])
+        run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(venv)])
         return
     if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
         sys.exit(
             "Falta el módulo venv de Python. En Debian o Ubuntu: sudo apt install python3-venv\n"
             "Python's venv module is missing. On Debian or Ubuntu: sudo apt install python3-venv"
         )
-    run([sys.executable, "-m", "venv", "--clear", str(VENV)])
+    run([sys.executable, "-m", "venv", "--clear", str(venv)])
 
 
-def install(arguments: Sequence[str], count: int) -> None:
-    """Install into .venv with uv where it is found, else with pip, showing how far it is."""
+def install(arguments: Sequence[str], count: int, python: Path = PYTHON) -> None:
+    """Install into a venv with uv where it is found, else with pip, showing how far it is."""
     uv = shutil.which("uv")
     if uv:
-        run([uv, "pip", "install", "--quiet", "--python", str(PYTHON), *arguments])
+        run([uv, "pip", "install", "--quiet", "--python", str(python), *arguments])
         return
-    if subprocess.run([PYTHON, "-c", "import pip"], check=False, capture_output=True).returncode:
-        run([PYTHON, "-m", "ensurepip"])  # uv made this .venv and is gone
-    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", *arguments]
+    if subprocess.run([python, "-c", "import pip"], check=False, capture_output=True).returncode:
+        run([python, "-m", "ensurepip"])  # uv made this venv and is gone
+    command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", *arguments]
     pip = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -129,9 +137,9 @@ def install(arguments: Sequence[str], count: int) -> None:
         sys.exit("pip no pudo instalar los paquetes; arriba, sus últimas líneas. / pip failed.")
 
 
-def run(command: Sequence[str | Path]) -> None:
+def run(command: Sequence[str | Path], cwd: Path = ROOT) -> None:
     """Run to the end or leave with its exit code."""
-    code = subprocess.run(command, cwd=ROOT, check=False).returncode
+    code = subprocess.run(command, cwd=cwd, check=False).returncode
     if code:
         sys.exit(code)
 
@@ -163,25 +171,32 @@ def steps(name: str) -> list[list[str]]:
         tool("ruff", "check", "."),
         tool("ruff", "format", "--check", "."),
         tool("mypy"),
+        tool("mypy", "tests/typing"),
+        tool("basedpyright"),
         tool("lint-imports"),
         *([[*pytest, "-q", *rules]] if rules else []),
     ]
     test = [[*pytest, "-m", "not browser and not bench"]]
+    lib = [[str(PYTHON), "-m", "tests.lib"]]
     browser = [[*pytest, "-m", "browser"]]
     compile_lock = tool(
-        "uv", "pip", "compile", "pyproject.toml", "--group", "build", "--universal", "--generate-hashes",
-        "--no-header", "--no-annotate", "--python-version", "3.11",
+        "uv", "pip", "compile", "--universal", "--generate-hashes", "--no-header", "--no-annotate",
+        "--python-version", "3.11", "-q",
     )  # fmt: skip
+    project = ["pyproject.toml", "--group", "build"]
+    measures = [[str(PYTHON), "-m", f"bench.{one}", "--write"] for one in ("policies", "gauntlet")]
     return {
         "check": check,
         "test": test,
         "unit": [[*pytest, "-q", "tests/unit"]],
         "browser": browser,
-        "bench": [[*pytest, "-m", "bench"]],
-        "ci": [*check, *test, *browser],
+        "bench": [*measures, [*pytest, "-m", "bench"]],
+        "lib": lib,
+        "ci": [*check, *test, *lib, *browser],
         "lock": [
-            [*compile_lock, "-q", "-o", RUN_LOCK],
-            [*compile_lock, "-q", "--group", "dev", "-c", RUN_LOCK, "-o", DEV_LOCK],
+            [*compile_lock, *project, "-o", RUN_LOCK],
+            [*compile_lock, *project, "--group", "dev", "-c", RUN_LOCK, "-o", DEV_LOCK],
+            [*compile_lock, "bench/peers.txt", "-c", RUN_LOCK, "-o", BENCH_LOCK],
         ],
     }[name]
 
@@ -193,8 +208,9 @@ def work(name: str, more: Sequence[str]) -> int:
         title = " ".join([Path(command[0]).stem, *command[1:5]])
         say(title)
         began = time.monotonic()
-        code = subprocess.run([*command, *more], cwd=ROOT, check=False).returncode
-        if name == "bench" and code == 5:
+        extra = more if "pytest" in command or name == "lib" else ()
+        code = subprocess.run([*command, *extra], cwd=ROOT, check=False).returncode
+        if "pytest" in command and name == "bench" and code == 5:
             say("no hay pruebas de rendimiento en este árbol")
         elif code:
             failed.append(f"{title} ({code}, {time.monotonic() - began:.0f} s)")
@@ -206,7 +222,7 @@ def work(name: str, more: Sequence[str]) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Dispatch a task; the exit code is the task's."""
     name, more = (arguments[0], arguments[1:]) if arguments else ("help", [])
-    tasks = ("up", "run", "test", "unit", "check", "browser", "ci", "bench", "lock")
+    tasks = ("up", "run", "test", "unit", "check", "browser", "lib", "ci", "bench", "lock")
     if name not in tasks:
         print(HELP, end="")
         return 0 if name in ("help", "-h", "--help") else 2

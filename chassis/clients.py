@@ -59,18 +59,18 @@ class InDoubt(Exception):
 
 
 class Upstream:
-    """One service that is called: its address and its connection pool.
+    """One service that is called: its addresses and their connection pool.
 
     Args:
         name: The upstream's service name, as the runtime's transport factory knows it.
-        base_url: Where it listens.
+        base_url: Where it listens; several replicas separated by commas.
         runtime: The effects.
         metrics: Listens to the policies.
     """
 
     def __init__(self, name: str, base_url: str, runtime: Runtime, metrics: Metrics) -> None:
         self.name = name
-        self._base_url = base_url
+        self._addresses = [address.strip() for address in base_url.split(",")]
         self._runtime = runtime
         self._metrics = metrics
         self._pool = runtime.http(name)
@@ -82,10 +82,11 @@ class Upstream:
             policy,
             self._pool,
             name=f"{self.name}.{name}",
+            hosts=self._addresses if len(self._addresses) > 1 else (),
             runtime=self._runtime.resilience,
             on_event=(self._metrics.on_policy_event,),
         )
-        edge = Edge(f"{self.name}.{name}", self._base_url, transport)
+        edge = Edge(f"{self.name}.{name}", self._addresses[0], transport)
         self.edges.append(edge)
         return edge
 

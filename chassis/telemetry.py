@@ -103,6 +103,8 @@ class Metrics:
             if value is not None:
                 is_breaker = part == "breaker"
                 gauge.labels(name, host).set(_PHASES[value["phase"]] if is_breaker else value)
+        for address, state in snapshot.get("hosts", {}).items():
+            self.show_policy(name, address, state)
 
     def on_policy_event(self, event: Event) -> None:
         """The listener that every policy of the app gets: counts, and logs what people must see."""

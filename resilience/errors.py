@@ -3,7 +3,8 @@
     ResilienceError
     ├── Rejected          + httpx.TransportError      refused here, nothing was sent
     │   ├── BreakerOpen                               the callee keeps failing
-    │   └── LimitFull                                 too many calls in flight
+    │   ├── LimitFull                                 too many calls in flight
+    │   └── Throttled                                 too many calls per second
     ├── DeadlineExceeded  + httpx.TimeoutException    the caller's ambient deadline is gone
     ├── AttemptTimeout    + httpx.TimeoutException    one try took longer than the policy gives it
     └── FailedResponse                                internal carrier, see below
@@ -36,7 +37,7 @@ class Rejected(ResilienceError, httpx.TransportError):
     """A policy refused the call here; nothing was sent, and the callee is not to blame.
 
     Attributes:
-        reason: `open`, `full`, or another word of a later policy.
+        reason: `open`, `full`, `throttled`, or another word of a later policy.
         retry_after_s: When another call makes sense, seconds; None when unknown.
     """
 
@@ -60,6 +61,13 @@ class LimitFull(Rejected):
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message, reason="full", retry_after_s=retry_after_s)
+
+
+class Throttled(Rejected):
+    """More calls per second than the rate limit allows. `retry_after_s`: when one may go out."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message, reason="throttled", retry_after_s=retry_after_s)
 
 
 class DeadlineExceeded(ResilienceError, httpx.TimeoutException):
@@ -172,6 +180,22 @@ def is_overload(exc: BaseException) -> bool:
     return is_timeout(exc) and not never_sent(exc)
 
 
+def is_outage(exc: Exception) -> bool:
+    """Default of `Fallback.on`: whether the call came to nothing because of the callee or of time.
+
+    True for everything the policies raise, failed answers, transport and OS errors; false for bugs
+    and for requests that we built wrong.
+    """
+    if isinstance(exc, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
+        return False
+    return isinstance(exc, ResilienceError | httpx.TransportError | OSError)
+
+
+def is_unreachable(exc: BaseException) -> bool:
+    """Whether no connection came about: nothing was sent, and another address may well answer."""
+    return isinstance(exc, _UNREACHABLE)
+
+
 def attach_request(exc: BaseException, call: object) -> None:
     """Put the request that `call` carries on the error, so that rules and callers can see it."""
     request = getattr(call, "request", None)
@@ -200,6 +224,7 @@ _NEVER_SENT = (
     httpx.UnsupportedProtocol,
     ConnectionRefusedError,
 )
+_UNREACHABLE = (httpx.ConnectError, httpx.ConnectTimeout, ConnectionRefusedError)
 _NOT_THE_CALLEE = (
     Rejected,
     DeadlineExceeded,

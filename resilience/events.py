@@ -7,16 +7,23 @@ Kinds are a contract (renaming one is a breaking change):
 | `attempt` | a try was made | outcome (ok failed timeout cancelled), duration_s, status, error |
 | `retry` | before the wait | attempt (that failed), wait_s, error |
 | `retry_stopped` | no further try | attempt, error, reason |
-| `rejected` | refused here | reason (open, full), retry_after_s |
+| `hedge` | a second attempt goes out | after_s |
+| `hedge_won` | it was the first good one | – |
+| `hedge_skipped` | it would have gone out | reason (quota) |
+| `fallback` | a failure was answered for | error |
+| `rejected` | refused here | reason (open full throttled), retry_after_s |
 | `breaker_opened` | tripped | reason, open_s, calls, failed, slow |
 | `breaker_half_open` | the first probe goes out | – |
 | `breaker_closed` | enough good probes | – |
 | `limit_changed` | the adaptive limit moved | limit, before |
+| `host_ejected` | an address is out for a while | reason (consecutive unreachable), eject_s |
+| `host_returned` | an ejected address answered again | – |
 | `policy_replaced` | a transport got a new policy | – |
-| `shed` | a Shield is full | retry_after_s, in_flight |
+| `shed` | a Shield refused | reason (full waited thinned rate), retry_after_s, in_flight |
 | `deadline_expired` | a Shield got expired work | – |
 
-A transport's events also carry `host`.
+A transport's events also carry `host`: the one in the URL or, with several addresses, the address
+that the event is about.
 
 Retrying stops because of: attempts, patience, wait, deadline, quota.
 A breaker opens because of: ratio, slow, consecutive, probe, probe_overdue.
@@ -38,11 +45,17 @@ KINDS: Final = (
     "attempt",
     "retry",
     "retry_stopped",
+    "hedge",
+    "hedge_won",
+    "hedge_skipped",
+    "fallback",
     "rejected",
     "breaker_opened",
     "breaker_half_open",
     "breaker_closed",
     "limit_changed",
+    "host_ejected",
+    "host_returned",
     "policy_replaced",
     "shed",
     "deadline_expired",
@@ -92,11 +105,16 @@ class Emitter:
     ) -> None:
         self.name = name
         self._listeners = tuple(listeners)
+        self._runtime = runtime
         self._clock = runtime.clock
         self._common = dict(common or {})
 
     def __bool__(self) -> bool:
         return bool(self._listeners)
+
+    def about(self, **common: object) -> "Emitter":
+        """The same listeners, with these facts on every event."""
+        return Emitter(self.name, self._listeners, self._runtime, {**self._common, **common})
 
     def emit(self, kind: str, **detail: object) -> None:
         """Tell every listener; never raises an `Exception`."""

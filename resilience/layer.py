@@ -19,13 +19,14 @@ Wrap = Callable[[Layer], Layer]
 """Puts a layer around another."""
 
 
-def fold(wraps: Sequence[Wrap]) -> Layer:
-    """Nest the wraps, first one outermost, around the plain call."""
-    folded: Layer = _plain
+def plain(fn: Call) -> Awaitable[Any]:
+    """The innermost layer: makes the call."""
+    return fn()
+
+
+def fold(wraps: Sequence[Wrap], around: Layer = plain) -> Layer:
+    """Nest the wraps, first one outermost, around a layer."""
+    folded = around
     for wrap in reversed(wraps):
         folded = wrap(folded)
     return folded
-
-
-def _plain(fn: Call) -> Awaitable[Any]:
-    return fn()

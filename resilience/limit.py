@@ -5,7 +5,7 @@
 Not here: rates per second, and the Shield's queue. Source of the adaptive rule: Netflix
 concurrency-limits `VegasLimit.java`, with 0.25 s windows and a drop that cuts to 80 %: of eleven
 limiters simulated it alone kept all reachable goodput in every phase and also closed down in a
-total hang.
+total hang (`bench/limits.py`).
 """
 
 import asyncio
@@ -109,16 +109,25 @@ class FixedLimiter:
 class AdaptiveLimiter:
     """Grows while calls are fast, shrinks while they queue, cuts when something is dropped.
 
-    With L the limit, k = max(1, floor(log10 L)) and q = ceil(L * (1 - rtt0 / rtt)) the calls that
-    seem to queue at the
-    callee: after a drop L * drop_ratio; else, if at least half of L was in use, q <= k: L + 6k, q <
-        3k: L + k,
-    q > 6k: L - k. rtt is the mean of a window of `window_s` and at least 10 samples; rtt0 is the
-    least mean seen, measured anew every 30 * L * U(0.5, 1) windows.
+    With L the limit, k = max(1, sqrt(L) / 4) and q = ceil(L * (1 - rtt0 / rtt)) the calls that seem
+    to queue at the callee: after a drop L * drop_ratio; else, if at least half of L was in use,
+    q <= k: L + 6k, q < 3k: L + k, q > 6k: L - k. rtt is the mean of a window of `window_s` and at
+    least 10 samples; rtt0, the time without a queue, is the least mean seen.
+
+    rtt0 is measured anew every 40 * U(0.5, 1) windows, and after 4 if rtt > 2 * rtt0: then either
+    much is queueing or the callee has become slower. Half the limit for a moment tells which
+    (`_Probe`); if less than half is in use, the window's mean will do.
+
+    Netflix's Vegas differs: k = log10 L, to which the usual jitter of 60 workers looks like a
+    queue; and rtt0 is measured under full load, so that it drifts up, and so rarely that a callee
+    that became slower loses goodput for a minute.
     """
 
     learns = True
     _MIN_SAMPLES = 10
+    _REMEASURE_WINDOWS = 40
+    _SUSPICIOUS_WINDOWS = 4
+    _SUSPICIOUS_RATIO = 2.0
 
     def __init__(self, config: Limit, runtime: Runtime, emitter: Emitter) -> None:
         self._config = config
@@ -127,16 +136,18 @@ class AdaptiveLimiter:
         self._emitter = emitter
         self.limit = config.start
         self.in_flight = 0
+        # The limit without a probe's cut, and not rounded.
         self._exact = float(config.start)
         self._fastest_s = 0.0
         self._windows = 0
         self._remeasure = self._jitter()
-        # The window that is being filled: written by `_sample` only.
+        self._probe: _Probe | None = None
+        # The window that is being filled: written by `_sample` and `_open_window` only.
         self._samples = 0
         self._total_s = 0.0
         self._busiest = 0
         self._dropped = False
-        self._window_ends = 0.0
+        self._window_ends: float | None = None
 
     async def acquire(self) -> int:
         """Take a slot; does not suspend. Raises LimitFull when there is none."""
@@ -148,55 +159,118 @@ class AdaptiveLimiter:
     def release(self, ticket: int, duration_s: float, outcome: Outcome) -> None:
         """Give the slot back and learn from the outcome."""
         self.in_flight -= 1
-        if outcome is not Outcome.SILENT:
+        if outcome is Outcome.SILENT:
+            return
+        if self._probe is None or outcome is Outcome.DROPPED:
+            self._end_probe()
             self._sample(ticket, duration_s, dropped=outcome is Outcome.DROPPED)
+            return
+        is_drained = self.in_flight <= self.limit
+        fastest_s = self._probe.sample(self._clock(), duration_s, is_drained=is_drained)
+        if fastest_s is not None:
+            self._measured(fastest_s)
+            self._end_probe(settling_s=2 * fastest_s)
 
     def _sample(self, in_flight: int, duration_s: float, *, dropped: bool) -> None:
+        now = self._clock()
+        if self._window_ends is None:
+            self._open_window(now)
         self._samples += 1
         self._total_s += duration_s
         self._busiest = max(self._busiest, in_flight)
         self._dropped = self._dropped or dropped
-        now = self._clock()
-        if now < self._window_ends or self._samples < self._MIN_SAMPLES:
-            return
-        self._move(self._total_s / self._samples)
+        if now >= (self._window_ends or 0.0) and self._samples >= self._MIN_SAMPLES:
+            self._move(self._total_s / self._samples)
+            self._open_window(now)
+
+    def _open_window(self, now: float, settling_s: float = 0.0) -> None:
         self._samples = self._busiest = 0
         self._total_s = 0.0
         self._dropped = False
-        self._window_ends = now + self._config.window_s
+        self._window_ends = now + self._config.window_s + settling_s
 
     def _move(self, rtt_s: float) -> None:
         self._windows += 1
-        if self._windows >= self._remeasure * 30 * self._exact:
-            self._windows = 0
-            self._remeasure = self._jitter()
-            self._fastest_s = rtt_s
-            return
+        is_used = self._busiest * 2 >= self._exact
         # The drop comes first: a hang with a short timeout may well be the fastest window so far.
         if self._dropped:
             self._set(self._exact * self._config.drop_ratio)
         elif self._fastest_s == 0.0 or rtt_s < self._fastest_s:
             self._fastest_s = rtt_s
-        elif self._busiest * 2 >= self._exact:
+        elif not is_used:
+            if self._windows >= self._remeasure * self._REMEASURE_WINDOWS:
+                self._measured(rtt_s)
+        elif self._is_doubtful(rtt_s):
+            self._probe = _Probe(self._config.window_s, self._MIN_SAMPLES)
+            self._show(max(self._config.min, int(self._exact / 2)))
+        else:
             self._set(self._exact + self._step(rtt_s))
 
-    def _step(self, rtt_s: float) -> int:
-        k = max(1, int(math.log10(self._exact)))
+    def _is_doubtful(self, rtt_s: float) -> bool:
+        if rtt_s > self._SUSPICIOUS_RATIO * self._fastest_s:
+            return self._windows >= self._SUSPICIOUS_WINDOWS
+        return self._windows >= self._remeasure * self._REMEASURE_WINDOWS
+
+    def _step(self, rtt_s: float) -> float:
+        k = max(1.0, math.sqrt(self._exact) / 4)
         queued = math.ceil(self._exact * (1 - self._fastest_s / rtt_s))
         if queued <= k:
             return 6 * k
         if queued < 3 * k:
             return k
-        return -k if queued > 6 * k else 0
+        return -k if queued > 6 * k else 0.0
+
+    def _measured(self, fastest_s: float) -> None:
+        self._fastest_s = fastest_s
+        self._windows = 0
+        self._remeasure = self._jitter()
+
+    def _end_probe(self, settling_s: float = 0.0) -> None:
+        """Back to the whole limit; the next window is longer, for it begins with fast calls."""
+        if self._probe is not None:
+            self._probe = None
+            self._show(int(self._exact))
+            self._open_window(self._clock(), settling_s)
 
     def _set(self, exact: float) -> None:
         self._exact = max(float(self._config.min), min(float(self._config.max), exact))
-        before, self.limit = self.limit, int(self._exact)
-        if before != self.limit:
-            self._emitter.emit("limit_changed", limit=self.limit, before=before)
+        self._show(int(self._exact))
+
+    def _show(self, limit: int) -> None:
+        before, self.limit = self.limit, limit
+        if before != limit:
+            self._emitter.emit("limit_changed", limit=limit, before=before)
 
     def _jitter(self) -> float:
         return 0.5 + 0.5 * self._random()
+
+
+class _Probe:
+    """Half the limit for a moment: how fast is the callee when nothing queues at it?
+
+    Once the limit has drained, the mean of the calls begun since, for at least a window, the time
+    of three calls, and `min_samples`: less would favour the calls that happen to be quick.
+    """
+
+    def __init__(self, window_s: float, min_samples: int) -> None:
+        self._window_s = window_s
+        self._min_samples = min_samples
+        self._drained_at: float | None = None
+        self._samples = 0
+        self._total_s = 0.0
+
+    def sample(self, now: float, duration_s: float, *, is_drained: bool) -> float | None:
+        """Tell it of a call that ended well. Returns the mean, once it is known, seconds."""
+        if self._drained_at is None:
+            self._drained_at = now if is_drained else None
+            return None
+        if now - duration_s < self._drained_at:
+            return None
+        self._samples += 1
+        self._total_s += duration_s
+        mean_s = self._total_s / self._samples
+        is_long = now - self._drained_at >= max(self._window_s, 3 * mean_s)
+        return mean_s if is_long and self._samples >= self._min_samples else None
 
 
 def _full(limit: int) -> LimitFull:

@@ -38,19 +38,20 @@ class QuotaBucket:
 
     def __init__(self, quota: Quota) -> None:
         self._quota = quota
+        self.capacity = quota.capacity
         self.tokens = quota.capacity
 
     def cost_of(self, failure: BaseException) -> float:
         """Tokens that a retry after this failure costs."""
         return self._quota.timeout_cost if is_timeout(failure) else self._quota.retry_cost
 
-    def withdraw(self, tokens: float) -> bool:
-        """Take the tokens if they are there."""
-        if self.tokens < tokens:
+    def withdraw(self, tokens: float, keep: float = 0.0) -> bool:
+        """Take the tokens if they are there, and `keep` of them remain."""
+        if self.tokens - tokens < keep:
             return False
         self.tokens -= tokens
         return True
 
     def deposit(self, tokens: float) -> None:
         """Put tokens in; what exceeds the capacity is lost."""
-        self.tokens = min(self._quota.capacity, self.tokens + tokens)
+        self.tokens = min(self.capacity, self.tokens + tokens)

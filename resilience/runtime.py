@@ -1,8 +1,8 @@
 """The library's one seam: where it gets time and chance from.
 
-Invariant: nothing else in this package reads a clock, sleeps or draws a random number. Two things
-are read from the running event loop instead, because they must agree with its timers: the ambient
-deadline and the attempt timeout.
+Invariant: nothing else in this package reads a clock, sleeps or draws a random number. What must
+agree with the event loop's timers runs on those instead: the ambient deadline, the attempt timeout,
+a hedge's delay and a queue's patience.
 """
 
 import asyncio

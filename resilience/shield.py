@@ -1,61 +1,52 @@
 """Shield: a server's own admission, as pure ASGI middleware.
 
-Per HTTP request, before any work: expired work is refused (504, `X-Deadline-Expired: 1`), a full
-server refuses (503, `X-Shed: 1`, jittered `Retry-After`), everything else runs inside the deadline
-that its caller sent as `X-Deadline-Ms`.
+Per HTTP request, before any work: expired work is refused (504, `X-Deadline-Expired: 1`), a client
+that comes too often is refused (429), a full server refuses (503; both with `X-Shed: 1` and a
+jittered `Retry-After`), everything else runs inside the deadline that its caller sent as
+`X-Deadline-Ms`. With a `Queue` a full server lets requests wait for a moment first.
 
 A running request is never cut at its deadline: a cancelled database call may still commit. It ends
 by the timeouts of its own outgoing calls, which all see the deadline.
 
-Not here: rate limits per client, and what a refusal looks like to people (`refuse`).
+Not here: the rules of waiting (`queue.py`), of rates (`rate_limit.py`), and what a refusal looks
+like to people (`refuse`).
 """
 
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from resilience.admission import Door, Refusal, Scope, header, peer
 from resilience.deadline import deadline, without_deadline
-from resilience.errors import LimitFull
 from resilience.events import Emitter, Listener
 from resilience.limit import Limit, Outcome
+from resilience.queue import Queue
+from resilience.rate_limit import RateLimit
 from resilience.runtime import Runtime
 
-Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a request was not let in.
-
-    Attributes:
-        reason: `full` (nothing wrong with the request, come back) or `deadline` (too late for its
-            caller).
-        retry_after_s: Whole seconds to stay away, jittered; None for `deadline`.
-    """
-
-    reason: Literal["full", "deadline"]
-    retry_after_s: int | None = None
-
-
 Refuse = Callable[[Refusal, Scope], tuple[int, Headers, bytes]]
 """Renders a refusal: status, headers, body. The Shield adds its own marks and the length."""
 
 
 def plain_problem(refusal: Refusal, scope: Scope) -> tuple[int, Headers, bytes]:  # noqa: ARG001 - a Refuse
-    """The default `refuse`: RFC 9457, with code `overloaded` or `deadline_exceeded`."""
-    status, code, title = (
-        (503, "overloaded", "Too many requests in flight")
-        if refusal.reason == "full"
-        else (504, "deadline_exceeded", "The caller's deadline has passed")
-    )
+    """The default `refuse`: RFC 9457; code `overloaded`, `rate_limited` or `deadline_exceeded`."""
+    status, code, title = _PROBLEMS.get(refusal.reason, _OVERLOADED)
     problem = {"type": "about:blank", "code": code, "title": title, "status": status}
     return status, [(b"content-type", b"application/problem+json")], json.dumps(problem).encode()
+
+
+_OVERLOADED = (503, "overloaded", "Too many requests in flight")
+_PROBLEMS = {
+    "rate": (429, "rate_limited", "Too many requests from this client"),
+    "deadline": (504, "deadline_exceeded", "The caller's deadline has passed"),
+}
 
 
 class Shield:
@@ -63,15 +54,23 @@ class Shield:
 
     Args:
         app: The application behind it.
-        limit: How many guarded requests may be in flight. Full means refused at once.
+        limit: How many guarded requests may be in flight.
         name: Put on events.
         runtime: Time and chance; the real ones by default.
         exempt: Requests that neither limit nor deadline concern: health, metrics, control, endless
             streams.
-        guards: When given, only these requests are counted by the limit; deadlines apply to all but
-            exempt ones.
+        guards: When given, only these requests are counted by limit, queue and rate; deadlines
+            apply to all but exempt ones.
         on_event: Listeners, see `events.py`.
         refuse: Renders refusals; `plain_problem` by default.
+        queue: Where guarded requests wait while the limit is reached; None refuses them at once.
+        priority: How important a request is, as `read_priority` says; needs a queue. By default
+            all are equal.
+        rate: How often each client may come; its buckets are bounded in number.
+        client: Names the client of a request, for `rate`; by default its address.
+
+    Raises:
+        ValueError: `priority` without `queue`: where nobody waits, nobody can be preferred.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only options
@@ -85,17 +84,31 @@ class Shield:
         guards: Callable[[Scope], bool] | None = None,
         on_event: Sequence[Listener] = (),
         refuse: Refuse | None = None,
+        queue: Queue | None = None,
+        priority: Callable[[Scope], float] | None = None,
+        rate: RateLimit | None = None,
+        client: Callable[[Scope], str] | None = None,
     ) -> None:
+        if priority is not None and queue is None:
+            raise ValueError("a priority needs a queue")
         runtime = runtime or Runtime.real()
         self._app = app
         self._clock = runtime.clock
-        self._random = runtime.random
         self._emitter = Emitter(name, on_event, runtime)
         self._limiter = limit.build(runtime, self._emitter)
         self._exempt = exempt
         self._guards = guards
         self._refuse = refuse or plain_problem
-        self._refused_total = 0
+        self._door = Door(
+            self._limiter,
+            runtime,
+            queue=queue,
+            priority=priority,
+            buckets=None if rate is None else rate.buckets(runtime),
+            client=client or peer,
+        )
+        # Refusals since the start, by reason; written by `_turn_away` only.
+        self._refused: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -113,21 +126,24 @@ class Shield:
             else:
                 await self._app(scope, receive, send)
 
-    def snapshot(self) -> dict[str, int]:
-        """`limit`, `in_flight` and `refused_total` (full and expired together, since the start)."""
+    def snapshot(self) -> dict[str, Any]:
+        """What is inside now, and what was refused since the start.
+
+        `limit`, `in_flight`, `refused_total` and `refused` (by reason); with a queue also `queued`,
+        `lag_s` (of the event loop) and `threshold` (the lowest level let in).
+        """
         return {
             "limit": self._limiter.limit,
             "in_flight": self._limiter.in_flight,
-            "refused_total": self._refused_total,
+            "refused_total": self._refused.total(),
+            "refused": dict(self._refused),
+            **self._door.snapshot(),
         }
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            ticket = await self._limiter.acquire()
-        except LimitFull:
-            # One, two or three seconds: the refused must not come back in step.
-            wait_s = 1 + int(self._random() * 3)
-            await self._turn_away(Refusal("full", wait_s), scope, send)
+        ticket = await self._door.enter(scope)
+        if isinstance(ticket, Refusal):
+            await self._turn_away(ticket, scope, send)
             return
         began_s = self._clock()
         watch = _Watch(send) if self._limiter.learns else None
@@ -137,20 +153,24 @@ class Shield:
             outcome = Outcome.OK if watch is None else watch.outcome()
         finally:
             self._limiter.release(ticket, self._clock() - began_s, outcome)
+            await self._door.let_in()
 
     async def _turn_away(self, refusal: Refusal, scope: Scope, send: Send) -> None:
-        self._refused_total += 1
+        self._refused[refusal.reason] += 1
         status, headers, body = self._refuse(refusal, scope)
         headers = [*headers, (b"content-length", str(len(body)).encode())]
-        if refusal.reason == "full":
+        if refusal.reason == "deadline":
+            self._emitter.emit("deadline_expired")
+            headers.append((b"x-deadline-expired", b"1"))
+        else:
             self._emitter.emit(
-                "shed", retry_after_s=refusal.retry_after_s, in_flight=self._limiter.in_flight
+                "shed",
+                reason=refusal.reason,
+                retry_after_s=refusal.retry_after_s,
+                in_flight=self._limiter.in_flight,
             )
             headers.append((b"x-shed", b"1"))
             headers.append((b"retry-after", str(refusal.retry_after_s).encode()))
-        else:
-            self._emitter.emit("deadline_expired")
-            headers.append((b"x-deadline-expired", b"1"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -181,9 +201,9 @@ class _Watch:
 
 def _budget_s(scope: Scope) -> float | None:
     """Seconds the caller gives, None without a usable header."""
-    for name, value in scope["headers"]:
-        if name == b"x-deadline-ms":
-            digits = value.removeprefix(b"-")
-            usable = digits.isdigit() and len(digits) <= 9
-            return int(value) / 1000 if usable else None
-    return None
+    value = header(scope, b"x-deadline-ms")
+    if value is None:
+        return None
+    digits = value.removeprefix(b"-")
+    usable = digits.isdigit() and len(digits) <= 9
+    return int(value) / 1000 if usable else None

@@ -13,11 +13,13 @@ What an HTTP exchange means is decided here and nowhere else:
 A request may be repeated if its method is safe or it has an `Idempotency-Key`. `Retry-After` is
 honoured. When tries run out on an answer, that answer is returned, not an exception.
 
+A 429 that is not final is a success for the breaker, but the balancer prefers another host.
+
 The body is read inside the attempt, so that a dripping body is cut too. Hence no streaming: for
 server-sent events and large downloads use another transport.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -28,7 +30,8 @@ import httpx
 from resilience.deadline import deadline
 from resilience.errors import FailedResponse, attach_request
 from resilience.events import Emitter, Listener
-from resilience.policy import Pipeline, Policy
+from resilience.pipeline import Pipeline
+from resilience.policy import Policy
 from resilience.runtime import Runtime
 
 HOP_MS: Final = 5
@@ -48,18 +51,28 @@ class ResilientTransport(httpx.AsyncBaseTransport):
     Under an ambient `deadline` each attempt sends `X-Deadline-Ms`, the milliseconds left minus
     `HOP_MS`.
 
+    With `hosts` every request goes to one of these addresses instead of the one in its URL, chosen
+    as `Policy.balance` says; breaker and limit are per address, quota and rate limit shared. Only
+    scheme, host and port of the URL change: path, `Host` header and `response.request` keep the
+    upstream's name.
+
     Args:
         policy: What to do; may be replaced while running (`policy`).
         inner: Does the sending; `httpx.AsyncHTTPTransport` by default. Closed with this transport.
         name: Put on events; by default the host and port.
+        hosts: Addresses of one upstream, such as `http://10.0.0.7:5002`, without paths. Empty: the
+            one in the URL.
         runtime: Time and chance; the real ones by default.
         on_event: Listeners, see `events.py`.
 
     Raises (from requests):
-        Rejected: Breaker open or limit full; nothing was sent.
+        Rejected: Breaker open, limit full or rate limit reached; nothing was sent.
         DeadlineExceeded: The ambient deadline passed; `sent` says whether the outcome is unknown.
         AttemptTimeout: The last try took too long; the outcome is unknown.
         httpx.TransportError: The last try's error. All of these carry the request.
+
+    Raises (from the constructor):
+        ValueError: An address is not a bare http or https origin, or is given twice.
     """
 
     def __init__(
@@ -68,6 +81,7 @@ class ResilientTransport(httpx.AsyncBaseTransport):
         inner: httpx.AsyncBaseTransport | None = None,
         *,
         name: str = "",
+        hosts: Sequence[str] = (),
         runtime: Runtime | None = None,
         on_event: Sequence[Listener] = (),
     ) -> None:
@@ -76,6 +90,7 @@ class ResilientTransport(httpx.AsyncBaseTransport):
         self._name = name
         self._runtime = runtime or Runtime.real()
         self._listeners = tuple(on_event)
+        self._origins = _origins(hosts)
         # One pipeline per host and port, made when first called; only `policy` replaces them.
         self._pipelines: dict[str, Pipeline] = {}
 
@@ -92,15 +107,16 @@ class ResilientTransport(httpx.AsyncBaseTransport):
             self._emitter(host).emit("policy_replaced")
 
     def snapshot(self) -> dict[str, dict[str, Any]]:
-        """`Pipeline.snapshot` by "host:port"."""
+        """`Pipeline.snapshot` by "host:port" of the URL."""
         return {host: pipeline.snapshot() for host, pipeline in self._pipelines.items()}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request under the policy and return its answer, body read."""
         pipeline = self._pipeline(request.url)
-        if pipeline.policy.retry is not None:
+        policy = pipeline.policy
+        if policy.retry is not None or policy.hedge is not None or self._origins:
             await request.aread()  # a streamed body could be sent only once
-        exchange = _Exchange(self._inner, request, self._runtime.clock)
+        exchange = _Exchange(self._inner, request, self._runtime.clock, self._origins)
         try:
             return await pipeline.call(exchange)
         except FailedResponse as failed:
@@ -126,10 +142,12 @@ class ResilientTransport(httpx.AsyncBaseTransport):
         await self._inner.__aexit__(exc_type, exc_value, traceback)
 
     def _pipeline(self, url: httpx.URL) -> Pipeline:
-        host = f"{url.host}:{url.port or _PORTS.get(url.scheme, 0)}"
+        host = _name_of(url)
         pipeline = self._pipelines.get(host)
         if pipeline is None:
-            pipeline = Pipeline(self._policy, self._runtime, self._emitter(host))
+            pipeline = Pipeline(
+                self._policy, self._runtime, self._emitter(host), addresses=tuple(self._origins)
+            )
             self._pipelines[host] = pipeline
         return pipeline
 
@@ -138,16 +156,38 @@ class ResilientTransport(httpx.AsyncBaseTransport):
 
 
 class _Exchange:
-    """One request, ready to be sent once per attempt."""
+    """One request, ready to be sent once per attempt. It is a `balance.Routed`."""
 
-    __slots__ = ("_clock", "_inner", "request")
+    __slots__ = ("_clock", "_inner", "_origins", "request", "tried")
 
     def __init__(
-        self, inner: httpx.AsyncBaseTransport, request: httpx.Request, clock: Callable[[], float]
+        self,
+        inner: httpx.AsyncBaseTransport,
+        request: httpx.Request,
+        clock: Callable[[], float],
+        origins: Mapping[str, httpx.URL],
     ) -> None:
         self._inner = inner
         self._clock = clock
+        self._origins = origins
         self.request = request
+        self.tried: list[str] = []
+
+    def at(self, address: str) -> "_Exchange":
+        """The same request to one of the addresses."""
+        request, origin = self.request, self._origins[address]
+        there = httpx.Request(
+            request.method,
+            request.url.copy_with(scheme=origin.scheme, host=origin.host, port=origin.port),
+            headers=request.headers,
+            stream=request.stream,
+            extensions=request.extensions,
+        )
+        return _Exchange(self._inner, there, self._clock, self._origins)
+
+    def is_refusal(self, result: httpx.Response) -> bool:
+        """Whether the answer, a success otherwise, says that there is too much to do there."""
+        return result.status_code == 429 and result.headers.get("X-Outcome") != "final"
 
     async def __call__(self) -> httpx.Response:
         request = self.request
@@ -166,6 +206,25 @@ class _Exchange:
         if response.status_code >= 400:
             _judge(response, request)
         return response
+
+
+def _origins(hosts: Sequence[str]) -> dict[str, httpx.URL]:
+    """The addresses by "host:port", which is what events and snapshots call them."""
+    origins: dict[str, httpx.URL] = {}
+    for host in hosts:
+        try:
+            url = httpx.URL(host)
+        except httpx.InvalidURL as exc:
+            raise ValueError(f"not an http or https origin: {host!r}") from exc
+        if url.scheme not in _PORTS or not url.host or url.raw_path != b"/" or url.userinfo:
+            raise ValueError(f"not an http or https origin: {host!r}")
+        if origins.setdefault(_name_of(url), url) is not url:
+            raise ValueError(f"given twice: {host!r}")
+    return origins
+
+
+def _name_of(url: httpx.URL) -> str:
+    return f"{url.host}:{url.port or _PORTS.get(url.scheme, 0)}"
 
 
 def _judge(response: httpx.Response, request: httpx.Request) -> None:

@@ -57,6 +57,8 @@ class Bench:
         self.events = CapturedEvents()
         runtime = fake_runtime(self.clock, chance=1.0)
         self.limiter = AdaptiveLimiter(limit, runtime, Emitter("callee", [self.events], runtime))
+        self.limiter.in_flight = 1
+        self.limiter.release(1, 0.010, Outcome.OK)  # opens the first window
 
     def window(self, rtt_s: float, *, busy: int = 0, dropped: bool = False) -> int:
         self.clock.advance(0.26)
@@ -70,7 +72,7 @@ class Bench:
 def test_it_grows_while_calls_are_as_fast_as_ever():
     bench = Bench(Limit(start=20))
     bench.window(0.010)  # the first window only says what fast is
-    assert [bench.window(0.010) for _ in range(3)] == [26, 32, 38]
+    assert [bench.window(0.010) for _ in range(3)] == [26, 34, 43]
     assert bench.events[0].detail == {"limit": 26, "before": 20}
 
 
@@ -82,7 +84,7 @@ def test_it_does_not_grow_without_use():
 def test_it_shrinks_while_calls_queue():
     bench = Bench(Limit(start=20))
     bench.window(0.010)
-    assert [bench.window(0.020) for _ in range(3)] == [19, 18, 17]
+    assert [bench.window(0.020) for _ in range(3)] == [18, 17, 16]
 
 
 def test_a_drop_cuts_it_to_eighty_percent_but_not_below_min():
@@ -95,6 +97,28 @@ def test_it_never_grows_past_max():
     bench = Bench(Limit(start=20, max=30))
     bench.window(0.010)
     assert [bench.window(0.010) for _ in range(3)] == [26, 30, 30]
+
+
+@pytest.mark.parametrize(("unqueued_s", "afterwards"), [(0.010, "shrinks"), (0.025, "grows")])
+def test_when_calls_take_twice_as_long_half_the_limit_tells_why(unqueued_s, afterwards):
+    """A queue of our own making: back off. A callee that became slower: that is its new normal."""
+    bench = Bench(Limit(start=20, max=30))
+    bench.window(0.010)
+    limits = [bench.window(0.025) for _ in range(3)]
+    assert limits[-1] == limits[-2] // 2
+    restored = bench.window(unqueued_s)
+    assert restored == limits[-2]
+    bench.window(0.025)  # it settles
+    after = bench.window(0.025)
+    assert after > restored if afterwards == "grows" else after < restored
+
+
+def test_a_drop_ends_the_probe():
+    bench = Bench(Limit(start=20))
+    bench.window(0.010)
+    limits = [bench.window(0.025) for _ in range(3)]
+    assert bench.window(1.0, dropped=True) == limits[-2]
+    assert bench.window(1.0, dropped=True) == pytest.approx(limits[-2] * 0.8, abs=1)
 
 
 def test_silent_ends_teach_it_nothing():
@@ -132,13 +156,13 @@ async def _load(pipeline, per_s: float, seconds: float, serve) -> list[float]:
     return good
 
 
-def _server():
-    workers = asyncio.Semaphore(WORKERS)
+def _server(workers: int = WORKERS):
+    free = asyncio.Semaphore(workers)
     rng = random.Random(6)
 
     async def serve() -> None:
-        async with workers:
-            await asyncio.sleep(SERVICE_S * rng.uniform(0.6, 1.4))
+        async with free:
+            await asyncio.sleep(workers / CAPACITY_PER_S * rng.uniform(0.6, 1.4))
 
     return serve
 
@@ -148,6 +172,15 @@ async def test_at_double_load_it_keeps_goodput_and_latency(runtime):
     good = await _load(pipeline, 2 * CAPACITY_PER_S, 5.0, _server())
     assert len(good) / 5.0 > 0.95 * CAPACITY_PER_S
     assert sorted(good)[int(len(good) * 0.99)] < 0.12
+
+
+async def test_a_callee_of_many_workers_is_used_though_its_times_vary(runtime):
+    pipeline = Policy(attempt_s=1.0, limit=Limit()).bind("callee", runtime)
+    serve = _server(workers=64)
+    await _load(pipeline, CAPACITY_PER_S / 2, 5.0, serve)
+    good = await _load(pipeline, 2 * CAPACITY_PER_S, 10.0, serve)
+    assert len(good) / 10.0 > 0.95 * CAPACITY_PER_S
+    assert sorted(good)[int(len(good) * 0.99)] < 0.2
 
 
 async def test_in_a_total_hang_it_closes_down_and_then_recovers(runtime):

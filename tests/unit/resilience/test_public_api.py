@@ -2,6 +2,8 @@
 
 import dataclasses
 import inspect
+import re
+from pathlib import Path
 
 import httpx
 import pytest
@@ -66,6 +68,13 @@ NAMES = [
 def test_the_names_are_these():
     assert resilience.__all__ == NAMES
     assert all(inspect.getdoc(getattr(resilience, name)) for name in NAMES)
+
+
+def test_the_type_level_test_uses_every_name():
+    """mypy and basedpyright read it in `make check`."""
+    text = (Path(__file__).resolve().parents[2] / "typing" / "api.py").read_text("utf-8")
+    _, used = text.split("\n\n# Parts\n")
+    assert [name for name in NAMES if not re.search(rf"\b{name}\b", used)] == []
 
 
 def test_the_shipped_test_tools_are_these():

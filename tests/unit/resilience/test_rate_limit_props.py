@@ -23,9 +23,7 @@ def test_no_stretch_of_time_sees_more_than_burst_and_rate_allow(limit, waits_s):
     taken_at = []
     for wait_s in waits_s:
         clock.advance(wait_s)
-        for _ in range(3):
-            if bucket.take() == 0.0:
-                taken_at.append(clock.now_s)
+        taken_at.extend(clock.now_s for _ in range(3) if bucket.take() == 0.0)
     for first, since_s in enumerate(taken_at):
         for last in range(first, len(taken_at)):
             allowed = limit.burst + limit.rate_per_s * (taken_at[last] - since_s)
