@@ -14,6 +14,8 @@ from typing import Any, Final, Self
 
 import httpx
 
+from chaos.journal import Journal, Op, entry_of
+
 POOL: Final = 10
 """Connections per pool."""
 
@@ -45,12 +47,19 @@ class Buyers:
         gateway_url: Where they buy.
         at_once: How many may be in flight, for the number of pools.
         transport: Another transport for all of them, for tests.
+        journal: Takes down what they ask for and are told.
     """
 
     def __init__(
-        self, gateway_url: str, at_once: int, transport: httpx.AsyncBaseTransport | None = None
+        self,
+        gateway_url: str,
+        at_once: int,
+        transport: httpx.AsyncBaseTransport | None = None,
+        *,
+        journal: Journal | None = None,
     ) -> None:
         self._url = gateway_url
+        self._journal = journal
         # Plain HTTP on loopback: an empty context saves loading the machine's certificates for each
         # pool.
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -77,23 +86,63 @@ class Buyers:
     ) -> None:
         await asyncio.gather(*(client.aclose() for client in self._clients))
 
-    async def reserve(self, user_id: str, event_id: str, key: str) -> Answer:
-        """Try to buy one seat, once; `key` is the Idempotency-Key."""
+    async def reserve(self, user_id: str, event_id: str, key: str, *, client: str = "") -> Answer:
+        """Try to buy one seat, once; `key` is the Idempotency-Key, `client` whoever has one request at a time."""
         body = {"user_id": user_id, "event_id": event_id, "quantity": 1}
+        began_s = self._now_s()
+        answer = await self._send(
+            "POST", f"{self._url}/api/reserve", body, headers={"Idempotency-Key": key}
+        )
+        self._note("reserve", {**body, "key": key, "client": client}, answer, began_s)
+        return answer
+
+    async def count(self, event_id: str) -> None:
+        """Take down how many seats an event has and how many are free; nothing without a journal."""
+        if self._journal is None:
+            return
+        began_s = self._now_s()
+        answer = await self._send("GET", f"{self._url}/api/events")
+        for event in answer.body.get("events", ()):
+            if event["event_id"] == event_id:
+                seen = {
+                    "event_id": event_id,
+                    "capacity": event["available"] + event["held"] + event["sold"],
+                    "free": event["available"],
+                }
+                self._note("count", seen, answer, began_s)
+
+    async def reset(self, inventory_url: str, event_id: str, seats: int) -> Answer:
+        """Ask inventory to leave so many free seats (lab only)."""
+        began_s = self._now_s()
+        answer = await self._send(
+            "POST", f"{inventory_url}/admin/reset", {"event_id": event_id, "seats": seats}
+        )
+        self._note("reset", {"event_id": event_id, "quantity": seats}, answer, began_s)
+        return answer
+
+    async def call(self, method: str, url: str, body: object = None) -> Answer:
+        """Any other request of the same crowd."""
+        return await self._send(method, url, body)
+
+    async def _send(
+        self, method: str, url: str, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         try:
-            response = await next(self._turns).post(
-                f"{self._url}/api/reserve", json=body, headers={"Idempotency-Key": key}
-            )
+            response = await next(self._turns).request(method, url, json=body, headers=headers)
         except httpx.TransportError as error:
             return Answer(0, type(error).__name__, None, {})
         return _answer(response)
 
-    async def call(self, method: str, url: str, body: object = None) -> Answer:
-        """Any other request of the same crowd."""
-        try:
-            return _answer(await next(self._turns).request(method, url, json=body))
-        except httpx.TransportError as error:
-            return Answer(0, type(error).__name__, None, {})
+    def _now_s(self) -> float:
+        return 0.0 if self._journal is None else self._journal.now_s()
+
+    def _note(self, op: Op, asked: Mapping[str, Any], answer: Answer, began_s: float) -> None:
+        if self._journal is not None:
+            at_s = (began_s, self._journal.now_s())
+            status, code = answer.status, answer.code
+            self._journal.note(
+                entry_of(op, asked, answer.body, status=status, code=code, at_s=at_s)
+            )
 
 
 def _answer(response: httpx.Response) -> Answer:
@@ -104,4 +153,6 @@ def _answer(response: httpx.Response) -> Answer:
     body = content if isinstance(content, dict) else {}
     code = str(body.get("code") or body.get("status") or "?")
     wait = response.headers.get("retry-after", "")
+    if response.headers.get("idempotent-replayed") == "true":
+        body = {**body, "replayed": True}
     return Answer(response.status_code, code, float(wait) if wait.isdigit() else None, body)

@@ -9,8 +9,11 @@ from collections.abc import Sequence
 
 import click
 
+from chaos.commands.audit import audit_command
 from chaos.commands.crowd import load_command, race_command
 from chaos.commands.faults import chaos_group
+from chaos.commands.mail import mail_group
+from chaos.commands.matrix import matrix_command
 from chaos.commands.options import Group
 from chaos.commands.stack import kill_command, ps_command, up_command
 from chaos.texts import Say
@@ -28,9 +31,20 @@ def build(say: Say) -> click.Group:
         examples="  taquilla up\n"
         "  taquilla chaos on crash-inventory\n"
         "  taquilla load --requests 50 --workers 10\n"
-        "  taquilla race --buyers 64 --seats 1",
+        "  taquilla race --buyers 64 --seats 1\n"
+        "  taquilla audit",
     )
-    for command in (up_command, ps_command, kill_command, chaos_group, load_command, race_command):
+    for command in (
+        up_command,
+        ps_command,
+        kill_command,
+        chaos_group,
+        load_command,
+        race_command,
+        audit_command,
+        mail_group,
+        matrix_command,
+    ):
         group.add_command(command(say))
     return group
 

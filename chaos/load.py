@@ -104,8 +104,9 @@ class Report:
 
 
 async def flood(plan: Plan, buyers: Buyers, health_url: str, runtime: Runtime) -> Report:
-    """Send the plan, then look at the gateway's health."""
+    """Send the plan, then look at the gateway's health; seats are counted before and after, for the auditor."""
     report = Report()
+    await buyers.count(plan.event_id)
     began = runtime.clock()
     run = f"{int(runtime.random() * 16**10):010x}"
 
@@ -117,6 +118,7 @@ async def flood(plan: Plan, buyers: Buyers, health_url: str, runtime: Runtime) -
     await (_closed(plan, one, runtime) if plan.rate_per_s is None else _open(plan, one, runtime))
     report.elapsed_s = runtime.clock() - began
     report.accepted_s.sort()
+    await buyers.count(plan.event_id)
     report.healthy_after = await _is_healthy(buyers, health_url, runtime)
     return report
 

@@ -59,12 +59,20 @@ class Supervised:
         tell: Where lines go.
         on_change: Called whenever pid, restarts or health changed.
         say: Language of the runner's own words.
+        max_backoff_s: Longest wait before it comes back, seconds.
     """
 
     def __init__(
-        self, program: Program, tell: Tell, on_change: Callable[[], None], say: Say = SPANISH
+        self,
+        program: Program,
+        tell: Tell,
+        on_change: Callable[[], None],
+        say: Say = SPANISH,
+        *,
+        max_backoff_s: float = MAX_BACKOFF_S,
     ) -> None:
         self.program = program
+        self._max_backoff_s = max_backoff_s
         self.restarts = 0
         self.healthy = asyncio.Event()
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
@@ -103,7 +111,7 @@ class Supervised:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(backoff_s):
                     await self._stop_wish.wait()
-            backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
+            backoff_s = min(backoff_s * 2, self._max_backoff_s)
             self.restarts += 1
 
     async def stop(self) -> None:

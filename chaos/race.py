@@ -107,6 +107,7 @@ class Race:
         before = await self._counters()
         verdict = Verdict(count, seats)
         run = f"{int(self._runtime.random() * 16**10):010x}"
+        await self._buyers.count(self._event_id)
         answers = await asyncio.gather(
             *(
                 self._buy(f"race-{index}", f"race-{run}-{index:06d}", verdict)
@@ -114,6 +115,7 @@ class Race:
             )
         )
         verdict.outcomes.update((answer.status, answer.code) for answer in answers)
+        await self._buyers.count(self._event_id)
         after = await self._counters()
         verdict.sold = after.sold - before.sold
         verdict.left = after.available + after.held
@@ -124,7 +126,7 @@ class Race:
     async def _buy(self, user_id: str, key: str, verdict: Verdict) -> Answer:
         end = self._runtime.clock() + _BUYER_LIMIT_S
         while True:
-            answer = await self._buyers.reserve(user_id, self._event_id, key)
+            answer = await self._buyers.reserve(user_id, self._event_id, key, client=user_id)
             if answer.status != 429 or self._runtime.clock() >= end:
                 return answer
             verdict.retries += 1
@@ -132,9 +134,8 @@ class Race:
 
     async def _reset(self, seats: int) -> None:
         end = self._runtime.clock() + _BUSY_LIMIT_S
-        body = {"event_id": self._event_id, "seats": seats}
         while True:
-            answer = await self._buyers.call("POST", f"{self._inventory_url}/admin/reset", body)
+            answer = await self._buyers.reset(self._inventory_url, self._event_id, seats)
             if answer.status == 200:
                 return
             if answer.code != "event_busy" or self._runtime.clock() >= end:

@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 
 from chaos import topology
 from chaos.ports import LOOPBACK, answers_ok, holder, is_free
-from chaos.process import Supervised, Tell
+from chaos.process import MAX_BACKOFF_S, Supervised, Tell
 from chaos.programs import programs
 from chaos.state import StateFiles, wall_clock
 from chaos.texts import SPANISH, Say
@@ -78,6 +78,7 @@ class Stack:
         tell: Takes (service, line).
         say: Language of the runner's own words.
         start_limit_s: Longest wait for readiness, seconds.
+        max_backoff_s: Longest wait before a service that died comes back, seconds: short where it is killed on purpose.
     """
 
     def __init__(  # noqa: PLR0913 - one keyword per choice a person has
@@ -92,6 +93,7 @@ class Stack:
         tell: Tell = _silence,
         say: Say = SPANISH,
         start_limit_s: float = START_LIMIT_S,
+        max_backoff_s: float = MAX_BACKOFF_S,
     ) -> None:
         self.base_port = base_port
         self.data = data.resolve()
@@ -103,6 +105,7 @@ class Stack:
         self._tell = tell
         self._say = say
         self._start_limit_s = start_limit_s
+        self._max_backoff_s = max_backoff_s
         self._state = StateFiles(self.data, base_port)
         # Filled by `start`, emptied by nobody: a stopped stack stays readable.
         self._topology = Topology()
@@ -218,7 +221,9 @@ class Stack:
                 raise PortTaken(program.port, holder(program.port))
             _keep_previous(program.log)
         self._processes = {
-            name: Supervised(program, self._tell, self._record, self._say)
+            name: Supervised(
+                program, self._tell, self._record, self._say, max_backoff_s=self._max_backoff_s
+            )
             for name, program in chosen.items()
         }
 

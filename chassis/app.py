@@ -39,6 +39,7 @@ class Chassis:
         settings: Its settings.
         runtime: Its effects.
         slow_route: Path prefix by fault name where a switch names none.
+        points: Places where the service tells `faults.reach` how far it is.
     """
 
     def __init__(
@@ -48,13 +49,16 @@ class Chassis:
         runtime: Runtime,
         *,
         slow_route: Mapping[str, str] = _NO_ROUTES,
+        points: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.settings = settings
         self.runtime = runtime
         self.metrics = Metrics()
         self.health = Health()
-        self.faults = Faults(runtime.resilience, name, slow_route)
+        self.faults = Faults(
+            runtime.resilience, name, slow_route, points=points, exit_process=runtime.exit_process
+        )
         # Appended by `upstream` while the app starts.
         self._upstreams: list[Upstream] = []
         self.health.values["edges"] = self._edges

@@ -328,5 +328,9 @@ MESSAGES: Final[Mapping[str, Text]] = {
         "El correo de confirmación todavía no salió; se reintentará.",
         "The confirmation e-mail is not out yet; it will be retried.",
     ),
+    "mail_dead": Text(
+        "El correo no se pudo entregar: la dirección fue rechazada. La reserva no depende de él.",
+        "The e-mail could not be delivered: the address was refused. The reservation does not depend on it.",
+    ),
 }
 """Texts of answers that are no refusals."""

@@ -5,6 +5,7 @@ deterministically. Two builders: `real` for processes, `simulated` for tests and
 """
 
 import asyncio
+import os
 import random
 import secrets
 import sqlite3
@@ -39,6 +40,7 @@ class Runtime:
         http: Transport factory by upstream name.
         connect_db: Opens the SQLite file at a path and returns its aiosqlite connection, opened.
         resilience: The policy library's own seam, on the same clock.
+        exit_process: Ends the process at once, without cleaning up; the fault `crash_at` calls it.
     """
 
     now: Callable[[], datetime]
@@ -48,6 +50,7 @@ class Runtime:
     http: Callable[[str], httpx.AsyncBaseTransport]
     connect_db: Callable[[Path], Awaitable[aiosqlite.Connection]]
     resilience: resilience.Runtime
+    exit_process: Callable[[int], object] = os._exit
 
 
 def real() -> Runtime:
@@ -121,6 +124,11 @@ class _InlineConnection(aiosqlite.Connection):
             self._connection = None
 
 
+def _no_exit(code: int) -> None:
+    msg = f"exit {code}: a simulated process has no exit but the one that Runtime.exit_process is replaced by"
+    raise RuntimeError(msg)
+
+
 def simulated(seed: int, transports: Mapping[str, httpx.AsyncBaseTransport]) -> Runtime:
     """Effects on the running loop's virtual time, all drawn from `seed`.
 
@@ -148,4 +156,5 @@ def simulated(seed: int, transports: Mapping[str, httpx.AsyncBaseTransport]) -> 
         http=lambda upstream: transports[upstream],
         connect_db=connect_db,
         resilience=resilience.Runtime(clock=mono, sleep=asyncio.sleep, random=rng.random),
+        exit_process=_no_exit,
     )

@@ -32,8 +32,8 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-Plan = Literal["before", "after"] | None
-"""What the fault plan does to a batch: fail before the commit, fail after it, or nothing."""
+Plan = Literal["before", "after"] | Callable[[], None] | None
+"""What the fault plan does to a batch: fail before the commit, fail after it, be called after it, or nothing."""
 
 Transaction = Callable[[sqlite3.Connection], Any]
 
@@ -72,6 +72,8 @@ def _run_batch(
         raise
     if plan == "after":
         raise sqlite3.OperationalError("fault db_flap: after the commit")
+    if callable(plan):
+        plan()
     return outcomes
 
 

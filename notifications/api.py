@@ -1,11 +1,13 @@
 """Notifications' routes: parse, call, render."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request
 
-from chassis.errors import StorageUnavailable
+from chassis.errors import NotFound, StorageUnavailable
 from chassis.openapi import refusals
 from notifications import usecases
 from notifications.domain import MessageState, status_of
@@ -15,9 +17,12 @@ from notifications.schemas import (
     NotificationGroup,
     NotificationId,
     Recipient,
+    ResendRequest,
+    Resent,
     SendRequest,
     SendResult,
     SendResults,
+    StateWord,
 )
 from notifications.store import MessageRow
 from notifications.usecases import Notifications
@@ -30,12 +35,14 @@ async def _notifications(request: Request) -> Notifications:
 
 Svc = Annotated[Notifications, Depends(_notifications)]
 
-_STATES: Final = {
-    MessageState.ACCEPTED: "accepted",
-    MessageState.INFLIGHT: "inflight",
-    MessageState.DELIVERED: "delivered",
-    MessageState.DEAD: "dead",
-}
+_WORDS: Final[Mapping[MessageState, StateWord]] = MappingProxyType(
+    {
+        MessageState.ACCEPTED: "accepted",
+        MessageState.INFLIGHT: "inflight",
+        MessageState.DELIVERED: "delivered",
+        MessageState.DEAD: "dead",
+    }
+)
 
 
 def _view(row: MessageRow) -> MessageView:
@@ -47,8 +54,10 @@ def _view(row: MessageRow) -> MessageView:
             "lang": row.lang,
             "subject": row.subject,
             "body": row.body,
-            "state": _STATES[row.state],
+            "state": _WORDS[row.state],
             "attempts": row.attempts,
+            "redelivered": row.redelivered,
+            "error": row.last_error,
             "created_at": datetime.fromtimestamp(row.created_at, UTC),
             "delivered_at": None
             if row.delivered_at is None
@@ -87,9 +96,24 @@ def routes() -> APIRouter:
         svc: Svc,
         to: Recipient | None = None,
         notification_id: NotificationId | None = None,
+        state: StateWord | None = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
     ) -> MessageList:
-        rows = await svc.store.messages(recipient=to, notification_id=notification_id, limit=limit)
+        rows = await svc.store.messages(
+            recipient=to,
+            notification_id=notification_id,
+            state=None if state is None else MessageState(state.upper()),
+            limit=limit,
+        )
         return MessageList(messages=[_view(row) for row in rows])
+
+    @router.post(
+        "/messages/{notification_id}/resend",
+        summary="Reenviar un aviso muerto · Send a dead message again",
+        responses=refusals(NotFound, StorageUnavailable),
+    )
+    async def resend(svc: Svc, notification_id: NotificationId, request: ResendRequest) -> Resent:
+        row, was_dead = await usecases.resend(svc, notification_id, request.to)
+        return Resent(resent=was_dead, message=_view(row))
 
     return router

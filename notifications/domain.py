@@ -31,6 +31,7 @@ class MessageEvent(StrEnum):
     DELIVER = "deliver"
     GIVE_UP = "give_up"
     PUT_BACK = "put_back"
+    RESEND = "resend"
 
 
 class IllegalArrow(Exception):
@@ -47,6 +48,7 @@ ARROWS: Final[Mapping[tuple[MessageState | None, MessageEvent], MessageState]] =
         (_S.INFLIGHT, _E.DELIVER): _S.DELIVERED,
         (_S.INFLIGHT, _E.GIVE_UP): _S.DEAD,
         (_S.INFLIGHT, _E.PUT_BACK): _S.ACCEPTED,  # certainly not sent
+        (_S.DEAD, _E.RESEND): _S.ACCEPTED,  # an operator's wish, the address perhaps corrected
     }
 )
 """Every legal transition; each is a compare-and-set on state and lease in `store.py`."""

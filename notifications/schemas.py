@@ -13,6 +13,9 @@ from pydantic import (
 
 from notifications.domain import Language, Status, Template
 
+StateWord = Literal["accepted", "inflight", "delivered", "dead"]
+"""The states of a message as they are written on the wire."""
+
 NotificationId = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9._:-]{1,100}$", examples=["r4f0c9a6e.confirmed"])
 ]
@@ -91,8 +94,14 @@ class MessageView(BaseModel):
     lang: Language
     subject: str = Field(examples=["Tu reserva está confirmada: Noche de Boleros"])
     body: str
-    state: Literal["accepted", "inflight", "delivered", "dead"] = Field(examples=["delivered"])
+    state: StateWord = Field(examples=["delivered"])
     attempts: int = Field(description="Times that sending was begun.", examples=[1])
+    redelivered: int = Field(
+        description="Of these, how many may have been a second mail.", examples=[0]
+    )
+    error: str | None = Field(
+        description="Why the last attempt failed; of a dead message, why it is dead."
+    )
     created_at: datetime
     delivered_at: datetime | None
 
@@ -101,3 +110,20 @@ class MessageList(BaseModel):
     """Messages, newest first."""
 
     messages: list[MessageView]
+
+
+class ResendRequest(_In):
+    """A dead message shall be tried again."""
+
+    to: Recipient | None = Field(
+        None, description="The corrected address; the one it has when left out."
+    )
+
+
+class Resent(BaseModel):
+    """What became of the wish."""
+
+    resent: bool = Field(
+        description="False: the message was not dead, and nothing was changed.", examples=[True]
+    )
+    message: MessageView

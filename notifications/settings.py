@@ -22,6 +22,12 @@ class Settings(ServiceSettings):
         pattern=r"^[^@\s<>,]+@[^@\s<>,]+$",
         description="Sender address of every mail.",
     )
+    mail_lease_s: float = Field(
+        30.0,
+        ge=1,
+        le=600,
+        description="Seconds until a sender that did not come back is taken for dead; an attempt gets two thirds.",
+    )
     gateway_url: str = Field(
         "http://127.0.0.1:5000",
         pattern=r"^https?://\S+$",

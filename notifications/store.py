@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS message (
     next_at REAL NOT NULL, last_error TEXT, created_at REAL NOT NULL, delivered_at REAL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS message_open ON message (next_at) WHERE state IN ('ACCEPTED', 'INFLIGHT');
+CREATE INDEX IF NOT EXISTS message_dead ON message (created_at) WHERE state = 'DEAD';
 CREATE INDEX IF NOT EXISTS message_age ON message (created_at);
 CREATE INDEX IF NOT EXISTS message_recipient ON message (recipient, created_at);
 CREATE TABLE IF NOT EXISTS message_log (
@@ -50,7 +51,7 @@ _IS_OPEN: Final = "state IN ('ACCEPTED', 'INFLIGHT')"
 
 _COLUMNS: Final = (
     "notification_id, recipient, template, lang, subject, body, state, lease, attempts, redelivered,"
-    " next_at, created_at, delivered_at"
+    " next_at, last_error, created_at, delivered_at"
 )
 
 _ERROR_LENGTH: Final = 200
@@ -72,6 +73,7 @@ class MessageRow(NamedTuple):
     attempts: int
     redelivered: int
     next_at: float
+    last_error: str | None
     created_at: float
     delivered_at: float | None
 
@@ -157,6 +159,20 @@ class Store:
         """Deliver to the mailbox: entry and DELIVERED in one commit; an ended message stays as it is."""
         return await self._run(lambda db: _deliver_here(db, _get(db, notification_id), now))
 
+    async def resend(
+        self, notification_id: str, *, recipient: str | None, now: float
+    ) -> tuple[MessageRow, bool] | None:
+        """A DEAD message is ACCEPTED again, for `recipient` if given; any other stays as it is.
+
+        Returns:
+            The message and whether this call revived it; None when there is no such message.
+        """
+        return await self._run(lambda db: _resend(db, notification_id, recipient, now))
+
+    async def find(self, notification_id: str) -> MessageRow | None:
+        """The message of that id."""
+        return await self._run(lambda db: _find(db, notification_id))
+
     async def due(self, *, now: float, limit: int) -> list[MessageRow]:
         """Up to `limit` open messages whose time has come, longest waiting first."""
         return await self._run(
@@ -179,12 +195,20 @@ class Store:
         )
 
     async def messages(
-        self, *, recipient: str | None, notification_id: str | None, limit: int
+        self,
+        *,
+        recipient: str | None,
+        notification_id: str | None,
+        limit: int,
+        state: MessageState | None = None,
     ) -> list[MessageRow]:
-        """The newest messages, of one recipient or with one id if given."""
+        """The newest messages; of one recipient, with one id, in one state if given."""
         filters = {"recipient": recipient, "notification_id": notification_id}
         given = {column: value for column, value in filters.items() if value is not None}
-        where = " AND ".join(f"{column} = ?" for column in given) or "1"
+        conditions = [f"{column} = ?" for column in given]
+        if state is not None:  # written out: only then does SQLite use the partial index
+            conditions.append(f"state = '{state}'")
+        where = " AND ".join(conditions) or "1"
         return await self._run(
             lambda db: [
                 _row(found)
@@ -267,6 +291,27 @@ def _end(
     if changed:
         _log(db, row, event, now)
     return _get(db, row.notification_id).state
+
+
+def _resend(
+    db: Db, notification_id: str, recipient: str | None, now: float
+) -> tuple[MessageRow, bool] | None:
+    row = _find(db, notification_id)
+    if row is None:
+        return None
+    if row.state is not MessageState.DEAD:
+        ours = db.execute(
+            "SELECT 1 FROM message_log WHERE notification_id = ? AND event = ? AND at = ?",
+            (notification_id, MessageEvent.RESEND, now),
+        ).fetchone()
+        return row, ours is not None  # a repeat of this very wish, whose answer was lost
+    db.execute(
+        "UPDATE message SET state = ?, recipient = coalesce(?, recipient), next_at = ?, last_error = NULL"
+        " WHERE notification_id = ? AND state = ?",
+        (advance(row.state, MessageEvent.RESEND), recipient, now, notification_id, row.state),
+    )
+    _log(db, row, MessageEvent.RESEND, now)
+    return _get(db, notification_id), True
 
 
 def _deliver_here(db: Db, row: MessageRow, now: float) -> MessageState:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import structlog
 from prometheus_client import Counter
 
+from chassis.errors import NotFound
 from chassis.runtime import Runtime
 from chassis.telemetry import Metrics
 from notifications.clients import Mailer, MaybeDelivered, NotDelivered, Undeliverable
@@ -23,10 +24,9 @@ log = structlog.get_logger()
 INLINE_S = 0.4
 """How long /send waits for the outcome; delivery goes on without it."""
 
-LEASE_S = 30.0
-"""A sender that did not come back by then is taken for dead; longer than `_SEND_S`, so a living one never is."""
+_SEND_SHARE = 2 / 3
+"""Of the lease, for one attempt: a living sender has ended before it is taken for dead."""
 
-_SEND_S = 20.0
 _SENDERS = 8
 _MOST_RUNNING = 512
 _BACKOFF_BASE_S = 1.0
@@ -57,6 +57,7 @@ class Notifications:
         self.store = store
         self.runtime = runtime
         self.gateway_url = settings.gateway_url
+        self.lease_s = settings.mail_lease_s
         self.slots = asyncio.Semaphore(_SENDERS)
         self.redelivered: Counter = metrics.counter(
             "notifications_redelivered", "Sends that may have been a second mail."
@@ -65,7 +66,7 @@ class Notifications:
         self._smtp = smtp
         # Id → its delivery; entered by `start`, removed by the task itself when done.
         self._running: dict[str, asyncio.Task[MessageState]] = {}
-        self.smtp_calls = Policy(attempt_s=_SEND_S).bind(
+        self.smtp_calls = Policy(attempt_s=_SEND_SHARE * self.lease_s).bind(
             "notifications.smtp", runtime.resilience, (metrics.on_policy_event,)
         )
 
@@ -149,6 +150,32 @@ def _state_of(row: MessageRow, task: asyncio.Task[MessageState] | None) -> Messa
     return task.result()
 
 
+async def resend(
+    notifications: Notifications, notification_id: str, to: str | None
+) -> tuple[MessageRow, bool]:
+    """Try a dead message again, at the corrected address `to` if given, and wait `INLINE_S` for the outcome.
+
+    Returns:
+        The message as it is now, and whether it was dead; one that was not is left alone, so repeating is safe.
+
+    Raises:
+        NotFound: There is no such message.
+        StorageUnavailable: Unknown whether it was revived; repeating is safe.
+    """
+    with without_deadline():
+        found = await notifications.store.resend(
+            notification_id, recipient=to, now=notifications.now()
+        )
+        if found is None:
+            raise NotFound
+        row, was_dead = found
+        if not was_dead:
+            return row, False
+        log.info("message_resent", notification_id=notification_id, corrected=to is not None)
+        await asyncio.wait({notifications.start(row)}, timeout=INLINE_S)
+        return await notifications.store.find(notification_id) or row, True
+
+
 async def deliver(notifications: Notifications, row: MessageRow) -> MessageState:
     """One attempt at a due message; where it stands afterwards.
 
@@ -163,7 +190,10 @@ async def deliver(notifications: Notifications, row: MessageRow) -> MessageState
     async with notifications.slots:
         now = notifications.now()
         claimed = await notifications.store.claim(
-            row.notification_id, lease=notifications.runtime.new_id(), until=now + LEASE_S, now=now
+            row.notification_id,
+            lease=notifications.runtime.new_id(),
+            until=now + notifications.lease_s,
+            now=now,
         )
         if claimed is None:
             return row.state

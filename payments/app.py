@@ -11,6 +11,7 @@ from chassis.loops import supervised
 from chassis.runtime import Runtime
 from chassis.serve import serve
 from chassis.sqlite import Writer
+from payments import usecases
 from payments.api import routes
 from payments.clients import PROVIDER_SCHEMA, SimulatedProvider
 from payments.loops import Settle
@@ -21,7 +22,9 @@ from payments.usecases import Payments
 
 def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
     """The payments service."""
-    chassis = Chassis("payments", settings, runtime, slow_route={"latency": "/pay"})
+    chassis = Chassis(
+        "payments", settings, runtime, slow_route={"latency": "/pay"}, points=usecases.POINTS
+    )
     metrics = chassis.metrics
     gauge = metrics.gauge("payments_open", "Payments that wait for the provider.")
 
@@ -54,6 +57,7 @@ def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
             )
             store = Store(writer, runtime, metrics)
             payments = Payments(store, provider, settings, runtime, metrics)
+            payments.reach = chassis.faults.reach
             settle = Settle(payments, gauge)
 
             async def serves() -> bool:

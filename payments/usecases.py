@@ -27,6 +27,11 @@ PROVIDER_CALLS = 8
 _BACKOFF_BASE_S = 0.2
 _BACKOFF_CAP_S = 10.0
 
+POINTS = tuple(
+    f"provider.{state}.{moment}" for state in sorted(PENDING) for moment in ("before", "called")
+)
+"""Where `crash_at` can end the process: around each provider call, by what the payment waits for."""
+
 UNKNOWN = (NoAnswer, AttemptTimeout)
 """What a provider call raises when its outcome is unknown."""
 
@@ -97,6 +102,8 @@ class Payments:
         self.turns = Turns()
         # Replaced by the settle loop, once, when it is built: starts its next round.
         self.wake: Callable[[], None] = lambda: None
+        # Replaced by the composition root: told at every point of `POINTS`; the process may end there.
+        self.reach: Callable[..., None] = lambda *_: None
         # Always taken after a turn, never before: so nobody who has a slot waits for one who wants it.
         self.slots = asyncio.Semaphore(PROVIDER_CALLS)
         policy = Policy(attempt_s=settings.provider_timeout_s)
@@ -108,14 +115,17 @@ class Payments:
         """Epoch seconds."""
         return self.runtime.now().timestamp()
 
-    async def ask(self, call: Callable[[], Awaitable[T]]) -> T:
-        """A provider call under its policy.
+    async def ask(self, state: PaymentState, call: Callable[[], Awaitable[T]]) -> T:
+        """A provider call under its policy, for a payment in `state`.
 
         Raises:
             NoAnswer, AttemptTimeout: Unknown whether it took effect.
             OutOfOrder: The provider decided against it.
         """
-        return await self._calls.call(call)
+        self.reach("provider", state, "before")
+        answer = await self._calls.call(call)
+        self.reach("provider", state, "called")
+        return answer
 
     async def postpone(self, row: PaymentRow, error: Exception) -> None:
         """Ask the provider again later: full jitter, 0.2 s doubling to 10 s."""
@@ -151,7 +161,8 @@ async def pay(payments: Payments, payment_ref: str, amount_minor: int, currency:
 async def _authorize(payments: Payments, row: PaymentRow) -> PaymentRow:
     try:
         verdict = await payments.ask(
-            lambda: payments.provider.authorize(row.payment_ref, row.amount_minor, row.currency)
+            row.state,
+            lambda: payments.provider.authorize(row.payment_ref, row.amount_minor, row.currency),
         )
     except UNKNOWN as error:
         await payments.postpone(row, error)
@@ -200,7 +211,7 @@ async def _captured(payments: Payments, row: PaymentRow) -> bool:
     """Whether the provider took the money; what it did not acknowledge is postponed."""
     async with payments.slots:
         try:
-            await payments.ask(lambda: payments.provider.capture(row.payment_ref))
+            await payments.ask(row.state, lambda: payments.provider.capture(row.payment_ref))
         except (*UNKNOWN, OutOfOrder) as error:
             with suppress(StorageUnavailable):  # then the row is due at once, which does no harm
                 await payments.postpone(row, error)
@@ -231,7 +242,7 @@ async def settle(payments: Payments, payment_ref: str) -> PaymentRow | None:
     row = await payments.store.get(payment_ref)
     if row is None or row.state not in PENDING:
         return row
-    event = await payments.ask(lambda: _ask_provider(payments.provider, row))
+    event = await payments.ask(row.state, lambda: _ask_provider(payments.provider, row))
     return await payments.store.apply(payment_ref, event, now=payments.now())
 
 

@@ -43,9 +43,8 @@ def _total(row: Reservation) -> Money | None:
     return Money(amount_minor=row.total_minor, currency=row.currency)
 
 
-def _notification(*, sent: bool, detail: str | None = None) -> Notification:
-    if not sent and detail is None:
-        detail = MESSAGES["mail_later"].render(language.get())
+def _notification(*, sent: bool, dead: bool = False) -> Notification:
+    detail = MESSAGES["mail_dead" if dead else "mail_later"].render(language.get())
     return Notification(sent=sent, detail=None if sent else detail)
 
 
@@ -97,7 +96,7 @@ def _view(
             "total": _total(row),
             "notification": Notification(sent=False)
             if notice is None
-            else _notification(sent=_is_sent(svc, notice)),
+            else _notification(sent=_is_sent(svc, notice), dead=notice.state == "DEAD"),
             "reason": row.reason,
             "email": row.email if mine else None,
             "timeline": [

@@ -10,6 +10,7 @@ from chassis.loops import supervised
 from chassis.runtime import Runtime
 from chassis.serve import serve
 from chassis.sqlite import Writer
+from reservations import loops, saga
 from reservations.api import routes
 from reservations.clients import Inventory, Notifications, Payments
 from reservations.loops import Outbox, Recovery
@@ -21,7 +22,7 @@ from reservations.usecases import Drivers, Reservations
 
 def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
     """The reservations service."""
-    chassis = Chassis("reservations", settings, runtime)
+    chassis = Chassis("reservations", settings, runtime, points=(*saga.POINTS, *loops.POINTS))
     metrics = chassis.metrics
 
     @asynccontextmanager
@@ -54,6 +55,7 @@ def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
                 settings=settings,
                 runtime=runtime,
                 mailed={},
+                reach=chassis.faults.reach,
             )
             recovery = Recovery(svc, metrics)
 
@@ -63,8 +65,8 @@ def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
 
             chassis.health.checks["store"] = stores
             chassis.health.values["open"] = lambda: recovery.counts
-            loops = [recovery.loop(), *Outbox(svc).loops()]
-            await stack.enter_async_context(supervised(loops, runtime, metrics, grace_s=grace_s))
+            work = [recovery.loop(), *Outbox(svc).loops()]
+            await stack.enter_async_context(supervised(work, runtime, metrics, grace_s=grace_s))
             yield svc
 
     return build_app(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import get_args
 
 import structlog
 
@@ -15,6 +16,13 @@ from reservations.usecases import Reservations, recover
 from resilience import full_jitter_s
 
 log = structlog.get_logger()
+
+POINTS = tuple(
+    f"outbox.{kind}.{moment}"
+    for kind in get_args(Kind)
+    for moment in ("before", "called", "marked")
+)
+"""Where `crash_at` can end the process: around the sending of each kind, and after the commit that ticks it off."""
 
 _BATCH = 50  # notices of this many reservations stay well below the body limit of 64 KiB
 _DONE = {
@@ -82,6 +90,7 @@ class Outbox:
         return [
             Loop("outbox-capture", self._capture, period_s=0.2),
             Loop("outbox-notify", self._notify, period_s=0.2),
+            Loop("outbox-dead", self._ask_dead, period_s=5.0),
         ]
 
     async def _capture(self) -> bool:
@@ -100,18 +109,35 @@ class Outbox:
 
         return await self._send("notify", send)
 
+    async def _ask_dead(self) -> bool:
+        """Ask about dead notices: an operator may have had them sent again, and buyers must be told the truth."""
+        parcels = await self._svc.outbox.dead_notices(limit=_BATCH)
+        if parcels:
+            try:
+                # A re-send says where its message stands; it never makes a dead one be tried again.
+                statuses = await self._svc.others.notifications.send(parcels, inline=False)
+            except (Refused, NotSent, InDoubt):
+                return False
+            await self._svc.outbox.revive(statuses)
+        return False
+
     async def _send(
         self, kind: Kind, send: Callable[[Sequence[Parcel]], Awaitable[dict[str, str]]]
     ) -> bool:
         parcels = await self._svc.outbox.due(kind, limit=_BATCH)
         if not parcels:
             return False
+        self._svc.reach("outbox", kind, "before")
         try:
             statuses = await send(parcels)
         except (Refused, NotSent, InDoubt) as error:
             log.info("outbox_later", kind=kind, parcels=len(parcels), error=str(error))
             statuses = {parcel.key: str(error) for parcel in parcels}
-        await self._svc.outbox.mark([self._mark(kind, parcel, statuses) for parcel in parcels])
+        self._svc.reach("outbox", kind, "called")
+        dead = await self._svc.outbox.mark([self._mark(kind, one, statuses) for one in parcels])
+        for key in dead:  # and not one that a cancellation superseded meanwhile
+            log.error("outbox_dead", kind=kind, key=key, status=statuses[key])
+        self._svc.reach("outbox", kind, "marked")
         return len(parcels) == _BATCH
 
     def _mark(self, kind: Kind, parcel: Parcel, statuses: dict[str, str]) -> Mark:
@@ -119,7 +145,6 @@ class Outbox:
         if status in _DONE[kind]:
             return Mark(parcel.key, "SENT", status)
         if status in _IMPOSSIBLE[kind]:
-            log.error("outbox_dead", kind=kind, key=parcel.key, status=status)
             return Mark(parcel.key, "DEAD", status)
         delay_s = full_jitter_s(parcel.tries + 1, 0.5, 10.0, self._svc.runtime.resilience.random)
         return Mark(parcel.key, "PENDING", status, delay_s)

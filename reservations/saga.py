@@ -170,6 +170,17 @@ STEPS: Final = {
 """The saga, by state. States without a step are ends."""
 
 
+POINTS: Final = (
+    "accept.before",
+    "cancel.before",
+    "recover.taken",
+    *(f"{step.name}.{moment}" for step in STEPS.values() for moment in ("before", "called")),
+    *(f"{state}.committed" for state in State),
+    *(f"notice.{moment}" for moment in ("before", "called")),
+)
+"""Where `crash_at` can end the process: around every step's call, after every commit, by the table above."""
+
+
 def cancelling(step: str, reason: str, detail: str | None, *, pay: bool = False) -> Arrow:
     """The decision to go backward. `pay`: a payment may have been asked for, so it must be cancelled too."""
     return Arrow(

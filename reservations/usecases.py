@@ -7,7 +7,7 @@ reservation per process; across processes the lease and the version keep it that
 import asyncio
 import hmac
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -109,6 +109,7 @@ class Reservations:
     Attributes:
         mailed: By key, notices that were delivered inline and that the outbox has not ticked off yet. Losing them in a
             crash loses nothing: the outbox sends again and the inbox knows the key.
+        reach: Told at every point of `POINTS` that it is reached; the process may end there.
     """
 
     sagas: SagaStore
@@ -118,6 +119,7 @@ class Reservations:
     settings: Settings
     runtime: Runtime
     mailed: dict[str, Mark]
+    reach: Callable[..., None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +151,12 @@ async def reserve(svc: Reservations, request: ReserveRequest) -> Outcome:
     answer_by_s = svc.runtime.mono() + total_s - svc.settings.answer_margin_s
     svc.drivers.claim(request.reservation_id)
     try:
+        svc.reach("accept", "before")
         row, fresh = await svc.sagas.accept(
             request, run_id=svc.runtime.new_id(), manage_token=svc.runtime.new_id()
         )
         if fresh:
+            svc.reach(row.state, "committed")
             progress = Progress(row, row.state)
             budget_s = answer_by_s - svc.runtime.mono()
             task = svc.drivers.start(row.reservation_id, drive(svc, progress, budget_s=budget_s))
@@ -261,13 +265,16 @@ async def drive(svc: Reservations, progress: Progress, *, budget_s: float | None
 
 async def _run_steps(svc: Reservations, progress: Progress, *, inline: bool) -> None:
     while (step := STEPS.get(progress.row.state)) is not None:
+        svc.reach(step.name, "before")
         arrow = await step.action(svc.others, progress.row, inline)
+        svc.reach(step.name, "called")
         await _commit(svc, progress, arrow)
 
 
 async def _commit(svc: Reservations, progress: Progress, arrow: Arrow) -> None:
     progress.submitted = arrow.target
     progress.row = await svc.sagas.advance(progress.row, arrow)
+    svc.reach(arrow.target, "committed")
 
 
 async def _postpone(svc: Reservations, row: Reservation, detail: str) -> None:
@@ -284,11 +291,13 @@ async def _notify_inline(svc: Reservations, progress: Progress) -> None:
     """One short try, so that the answer can say whether the mail is out; the outbox row stands in any case."""
     payload = notice_of(progress.row, "confirmed")
     parcel = Parcel(str(payload["notification_id"]), payload, 0)
+    svc.reach("notice", "before")
     try:
         statuses = await svc.others.notifications.send([parcel], inline=True)
     except (Refused, NotSent, InDoubt) as error:
         log.info("notice_later", reservation_id=progress.row.reservation_id, error=str(error))
         return
+    svc.reach("notice", "called")
     progress.mail_sent = statuses.get(parcel.key) == "delivered"
     if progress.mail_sent:
         svc.mailed[parcel.key] = Mark(parcel.key, "SENT", "delivered")
@@ -298,6 +307,7 @@ async def recover(svc: Reservations, row: Reservation) -> None:
     """Take over a saga whose driver is gone: backward before the pivot, forward after it."""
     try:
         row = await svc.sagas.take(row)
+        svc.reach("recover", "taken")
         progress = Progress(row, row.state)
         if row.state in (State.RECEIVED, State.HELD):
             back = cancelling(
@@ -334,6 +344,7 @@ async def cancel(svc: Reservations, reservation_id: str, manage_token: str) -> R
     if row.state not in (State.CONFIRMED, State.REFUNDING, State.REFUNDED):
         raise errors.InvalidState
     if row.state is State.CONFIRMED:
+        svc.reach("cancel", "before")
         row = await _begin_refund(svc, row)
     task = svc.drivers.task(reservation_id)
     if task is not None:
@@ -345,6 +356,7 @@ async def _begin_refund(svc: Reservations, row: Reservation) -> Reservation:
     svc.drivers.claim(row.reservation_id)
     try:
         row = await svc.sagas.advance(row, Arrow(State.REFUNDING, "cancel", {}))
+        svc.reach(row.state, "committed")
         progress = Progress(row, row.state)
         svc.drivers.start(row.reservation_id, drive(svc, progress, budget_s=0.6))
     except Fenced:

@@ -15,11 +15,18 @@ from resilience.runtime import Runtime
 
 
 class Standing:
-    """CoDel's state: since when there has been something to wait for without a break."""
+    """CoDel's state: since when there has been something to wait for without a break.
 
-    def __init__(self, target_s: float, interval_s: float) -> None:
+    Args:
+        target_s: How long somebody may wait while the queue is standing, seconds.
+        interval_s: After how long without a break it is standing, seconds.
+        late_s: A loop that is later than this counts as something to wait for, seconds.
+    """
+
+    def __init__(self, target_s: float, interval_s: float, late_s: float) -> None:
         self._target_s = target_s
         self._interval_s = interval_s
+        self._late_s = late_s
         self._clear_at = 0.0
         # How late the loop is: the smaller of the last two beats, so that one hiccup is none.
         self.lag_s = 0.0
@@ -27,7 +34,7 @@ class Standing:
     @property
     def lagging(self) -> bool:
         """Whether the event loop is late enough to count as a queue."""
-        return self.lag_s > self._target_s
+        return self.lag_s > self._late_s
 
     def empty(self, now: float) -> None:
         """Nobody waits now."""

@@ -44,15 +44,14 @@ class Queue:
     """A waiting room in front of a limit, bounded by time, and by length as a last resort.
 
     Attributes:
-        target_s: How long a newcomer may wait while the queue is standing, seconds, > 0. Also how
-            late the event loop may be before that counts as waiting. For slow services make it
-            about a tenth of a usual request.
+        target_s: How long a newcomer may wait while the queue is standing, seconds, > 0. For slow
+            services make it about a tenth of a usual request.
         interval_s: How long a newcomer may wait otherwise, and how long the queue may be not empty
             before it counts as standing, seconds, >= target_s.
         length: At most so many wait, >= 1; one more is refused, or takes the place of somebody of
             a lower class.
         beat_s: How often the lag of the event loop is measured while requests are inside, seconds,
-            > 0.
+            > 0. A loop that is later than two beats counts as a queue that is not empty.
     """
 
     target_s: float = 0.005
@@ -98,7 +97,7 @@ class WaitingRoom:
         self._limiter = limiter
         self._clock = runtime.clock
         self._ranked = ranked
-        self._standing = Standing(config.target_s, config.interval_s)
+        self._standing = Standing(config.target_s, config.interval_s, late_s=2 * config.beat_s)
         self._thinning = Thinning(config.interval_s, self._standing)
         self._heart = Heartbeat(config.beat_s, self._standing, runtime, self._inside)
         # Written by `_wait`, `_pop` and `_drop` only.

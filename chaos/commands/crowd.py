@@ -1,10 +1,12 @@
 """`load` and `race`: many buyers at once against a running mesh."""
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from chaos.commands.audit import conclude, data_of, journal_of, journal_options
 from chaos.commands.options import (
     Command,
     Decorator,
@@ -17,12 +19,14 @@ from chaos.commands.options import (
     together,
     unreachable,
 )
+from chaos.commands.outcomes import show_load, show_race
+from chaos.commands.verdict import not_true, show_report
 from chaos.mesh import Mesh, MeshUnreachable
 from chaos.texts import Say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from chaos.audit import Report as AuditReport
+    from chaos.journal import Journal
     from chaos.load import Plan, Report
     from chaos.race import Verdict
 
@@ -52,30 +56,50 @@ def load_command(say: Say) -> click.Command:
         "--duration 10 --unique-users",
     )
     @_load_options(say)
+    @journal_options(say)
     @port_option(say)
     @json_option(say)
-    def load(port: int, as_json: bool, **chosen: Any) -> None:
-        plan, mesh = _plan(say, **chosen), Mesh(port)
+    def load(
+        port: int, as_json: bool, journal_path: Path | None, audits: bool, **chosen: Any
+    ) -> None:
+        plan, mesh, data = _plan(say, **chosen), Mesh(port), data_of(port)
         _knock(mesh, say)
-
-        report = asyncio.run(_flood(mesh, plan))
-        if as_json:
-            emit(report.as_json())
-        else:
-            _show_load(report, say)
+        with journal_of("load", journal_path, data) as journal:
+            report = asyncio.run(_flood(mesh, plan, journal))
+        if not as_json:
+            show_load(report, say)
+        verdict = conclude(data, journal, audits=audits, say=say)
+        _end(report.as_json(), verdict, as_json=as_json, say=say)
         if not report.ok:
             raise HypothesisFailed(say("el contrato no se cumplió", "the contract was broken"))
 
     return load
 
 
-async def _flood(mesh: Mesh, plan: "Plan") -> "Report":
+def _end(
+    document: dict[str, Any], verdict: "AuditReport | None", *, as_json: bool, say: Say
+) -> None:
+    """The audit's part of the output.
+
+    Raises:
+        HypothesisFailed: The books are not true.
+    """
+    if as_json:
+        ok = document["ok"] and (verdict is None or verdict.ok)
+        emit({**document, "ok": ok, "audit": None if verdict is None else verdict.as_json()})
+    elif verdict is not None:
+        show_report(verdict, say, brief=True)
+    if verdict is not None and not verdict.ok:
+        raise HypothesisFailed(not_true(verdict, say))
+
+
+async def _flood(mesh: Mesh, plan: "Plan", journal: "Journal | None") -> "Report":
     from chaos.buyers import Buyers  # noqa: PLC0415 - httpx is slow to import
     from chaos.load import flood  # noqa: PLC0415
     from resilience import Runtime  # noqa: PLC0415
 
     at_once = plan.workers if plan.rate_per_s is None else round(plan.rate_per_s)
-    async with Buyers(mesh.url("gateway"), at_once) as buyers:
+    async with Buyers(mesh.url("gateway"), at_once, journal=journal) as buyers:
         return await flood(plan, buyers, mesh.url("gateway", "/healthz"), Runtime.real())
 
 
@@ -153,29 +177,20 @@ def race_command(say: Say) -> click.Command:
         examples="  taquilla race\n  taquilla race --buyers 64 --seats 1",
     )
     @_race_options(say)
+    @journal_options(say)
     @port_option(say)
     @json_option(say)
-    def race(buyers: int, seats: int, event_id: str, port: int, as_json: bool) -> None:
-        from chaos.race import LabClosed  # noqa: PLC0415 - httpx is slow to import
-
-        mesh = Mesh(port)
+    def race(
+        port: int, as_json: bool, journal_path: Path | None, audits: bool, **chosen: Any
+    ) -> None:
+        mesh, data = Mesh(port), data_of(port)
         _knock(mesh, say)
-        try:
-            verdict = asyncio.run(_race(mesh, event_id, buyers, seats))
-        except LabClosed as error:
-            answer = error.answer
-            raise Unreachable(
-                say(
-                    f"No se pudo preparar {event_id}: inventory respondió {answer.status} "
-                    f"{answer.code}",
-                    f"{event_id} could not be prepared: inventory answered {answer.status} "
-                    f"{answer.code}",
-                )
-            ) from error
-        if as_json:
-            emit(verdict.as_json())
-        else:
-            _show_race(verdict, say)
+        with journal_of("race", journal_path, data) as journal:
+            verdict = _run_race(mesh, journal, say, **chosen)
+        if not as_json:
+            show_race(verdict, say)
+        report = conclude(data, journal, audits=audits, say=say)
+        _end(verdict.as_json(), report, as_json=as_json, say=say)
         if not verdict.ok:
             raise HypothesisFailed(say("la carrera no fue limpia", "the race was not clean"))
 
@@ -202,12 +217,31 @@ def _race_options(say: Say) -> Decorator:
     )
 
 
-async def _race(mesh: Mesh, event_id: str, count: int, seats: int) -> "Verdict":
+def _run_race(
+    mesh: Mesh, journal: "Journal | None", say: Say, event_id: str, buyers: int, seats: int
+) -> "Verdict":
+    from chaos.race import LabClosed  # noqa: PLC0415 - httpx is slow to import
+
+    try:
+        return asyncio.run(_race(mesh, journal, event_id, buyers, seats))
+    except LabClosed as error:
+        status, code = error.answer.status, error.answer.code
+        raise Unreachable(
+            say(
+                f"No se pudo preparar {event_id}: inventory respondió {status} {code}",
+                f"{event_id} could not be prepared: inventory answered {status} {code}",
+            )
+        ) from error
+
+
+async def _race(
+    mesh: Mesh, journal: "Journal | None", event_id: str, count: int, seats: int
+) -> "Verdict":
     from chaos.buyers import Buyers  # noqa: PLC0415 - httpx is slow to import
     from chaos.race import Race  # noqa: PLC0415
     from resilience import Runtime  # noqa: PLC0415
 
-    async with Buyers(mesh.url("gateway"), count) as crowd:
+    async with Buyers(mesh.url("gateway"), count, journal=journal) as crowd:
         return await Race(crowd, mesh.url("inventory"), event_id, Runtime.real()).run(count, seats)
 
 
@@ -216,55 +250,3 @@ def _knock(mesh: Mesh, say: Say) -> None:
         mesh.call("gateway", "GET", "/healthz")
     except MeshUnreachable as error:
         raise unreachable(say, error) from error
-
-
-def _show_outcomes(outcomes: "Mapping[tuple[int, str], int]", say: Say) -> None:
-    from rich.console import Console  # noqa: PLC0415 - only for people
-    from rich.table import Table  # noqa: PLC0415
-
-    table = Table(say("respuesta", "answer"), say("código", "code"), say("cuántas", "count"))
-    for (status, code), count in sorted(outcomes.items()):
-        table.add_row(str(status or say("ninguna", "none")), code, str(count))
-    Console().print(table)
-
-
-def _show_load(report: "Report", say: Say) -> None:
-    _show_outcomes(report.outcomes, say)
-    total = report.outcomes.total()
-    click.echo(
-        say(
-            f"{total} reservas en {report.elapsed_s:.2f} s ({total / report.elapsed_s:.1f}/s)",
-            f"{total} reservations in {report.elapsed_s:.2f} s ({total / report.elapsed_s:.1f}/s)",
-        )
-    )
-    if report.accepted_s:
-        shares = ((50, 0.5), (95, 0.95), (99, 0.99))
-        times = "  ".join(
-            f"p{name} {(report.percentile_s(share) or 0) * 1000:.0f} ms" for name, share in shares
-        )
-        click.echo(say("aceptadas: ", "accepted: ") + times)
-    for breach, count in report.breaches.items():
-        click.secho(f"{count} x {breach}", fg="red")
-    healthy, sick = (
-        say("gateway sano", "gateway healthy"),
-        say("gateway NO sano", "gateway NOT healthy"),
-    )
-    click.secho(
-        healthy if report.healthy_after else sick, fg="green" if report.healthy_after else "red"
-    )
-
-
-def _show_race(verdict: "Verdict", say: Say) -> None:
-    _show_outcomes(verdict.outcomes, say)
-    click.echo(
-        say(
-            f"{verdict.buyers} compradores, {verdict.seats} asientos, {verdict.sold} vendidos, "
-            f"{verdict.retries} reintentos tras 429",
-            f"{verdict.buyers} buyers, {verdict.seats} seats, {verdict.sold} sold, "
-            f"{verdict.retries} retries after 429",
-        )
-    )
-    for fault in verdict.faults:
-        click.secho(fault, fg="red")
-    if verdict.ok:
-        click.secho(say("nadie compró un asiento de más", "no seat was sold twice"), fg="green")

@@ -86,6 +86,8 @@ def _line(service: str, fault: dict[str, Any], say: Say) -> str:
         details.append(f"probability={fault['probability']:g}")
     if fault["route"] != "*":
         details.append(f"route={fault['route']}")
+    if fault.get("point"):
+        details.append(f"point={fault['point']}")
     return click.style(f"{name:<26} {'  '.join(details)}", fg="red", bold=True)
 
 
@@ -119,6 +121,10 @@ def _on_command(say: Say) -> click.Command:
         help=say("Segundos hasta que se apaga solo.", "Seconds until it goes off by itself."),
     )
     @click.option("--route", help=say('Prefijo de ruta; "*" es todo.', 'Path prefix; "*" is all.'))
+    @click.option(
+        "--point",
+        help=say("Dónde muere con crash_at (GET /chaos).", "Where crash_at strikes (GET /chaos)."),
+    )
     @port_option(say)
     @token_option(say)
     @json_option(say)

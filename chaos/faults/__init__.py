@@ -7,7 +7,14 @@ strike, the control routes. Imports no service and no chassis: chassis imports t
 from chaos.faults.base import Active, Fault, Injection
 from chaos.faults.control import control_routes
 from chaos.faults.middleware import FaultMiddleware
-from chaos.faults.registry import FAULTS, UNTOUCHABLE, FaultNotFound, Faults, FaultState
+from chaos.faults.registry import (
+    FAULTS,
+    UNTOUCHABLE,
+    FaultNotFound,
+    Faults,
+    FaultState,
+    PointNotFound,
+)
 from chaos.faults.scenarios import SCENARIOS, Scenario
 from chaos.faults.wire import ConnectionDropped
 
@@ -23,6 +30,7 @@ __all__ = [
     "FaultState",
     "Faults",
     "Injection",
+    "PointNotFound",
     "Scenario",
     "control_routes",
 ]

@@ -30,12 +30,14 @@ class Active:
         probability: Share of requests (or commits) that it strikes, 0 to 1.
         route: Path prefix that it strikes; "*" is every path.
         until: When it switches itself off, on the runtime's monotonic clock.
+        point: Place at which `crash_at` strikes; "*" for the others and for whichever comes next.
     """
 
     seconds: float
     probability: float
     route: str
     until: float
+    point: str = "*"
 
     def covers(self, path: str) -> bool:
         """Whether a request for `path` may be struck."""

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from chaos.faults.base import DEFAULT_TTL_S, MAX_SECONDS_S, MAX_TTL_S
-from chaos.faults.registry import FaultNotFound, Faults, FaultState
+from chaos.faults.registry import FaultNotFound, Faults, FaultState, PointNotFound
 
 _MEDIA_TYPE: Final = "application/problem+json"
 
@@ -37,6 +37,11 @@ class FaultSwitch(BaseModel):
         pattern=r"^(\*|/[!-~]*)$",
         max_length=200,
         description='Path prefix it strikes; "*" is all.',
+    )
+    point: str | None = Field(
+        None,
+        max_length=100,
+        description='Where `crash_at` strikes, one of its `points`; "*" is whichever comes next.',
     )
 
     @model_validator(mode="after")
@@ -65,6 +70,8 @@ class FaultView(BaseModel):
     probability: float | None = Field(description="Share struck, 0 to 1; null while off.")
     route: str | None = Field(description='Path prefix struck, "*" for all; null while off.')
     left_s: float = Field(description="Seconds until it switches itself off; 0 while off.")
+    point: str | None = Field(None, description="Where `crash_at` strikes; null while off.")
+    points: list[str] = Field([], description="Where `crash_at` can strike in this service.")
 
 
 class FaultList(BaseModel):
@@ -167,23 +174,23 @@ def _apply(faults: Faults, name: str, order: FaultSwitch) -> FaultState:
     if order.is_off:
         return faults.switch_off(name)
     if order.seconds is not None and faults.find(name).default_seconds is None:
-        raise RequestValidationError(
-            [
-                {
-                    "type": "extra_forbidden",
-                    "loc": ("body", "seconds"),
-                    "msg": "no length",
-                    "input": order.seconds,
-                }
-            ]
+        raise _invalid("seconds", "no length", order.seconds)
+    try:
+        return faults.switch_on(
+            name,
+            seconds=order.seconds,
+            probability=order.probability,
+            ttl_s=order.ttl_s,
+            route=order.route,
+            point=order.point,
         )
-    return faults.switch_on(
-        name,
-        seconds=order.seconds,
-        probability=order.probability,
-        ttl_s=order.ttl_s,
-        route=order.route,
-    )
+    except PointNotFound:
+        raise _invalid("point", "no such point", order.point) from None
+
+
+def _invalid(field: str, message: str, given: object) -> RequestValidationError:
+    found = {"type": "extra_forbidden", "loc": ("body", field), "msg": message, "input": given}
+    return RequestValidationError([found])
 
 
 def _view(state: FaultState) -> FaultView:
@@ -199,6 +206,8 @@ def _view(state: FaultState) -> FaultView:
         probability=active.probability if active else None,
         route=active.route if active else None,
         left_s=round(state.left_s, 1),
+        point=active.point if active and state.points else None,
+        points=list(state.points),
     )
 
 

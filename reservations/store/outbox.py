@@ -1,11 +1,12 @@
 """The outbox: follow-up work that was committed together with what caused it.
 
-Invariants: notices of one reservation leave in order; a row is only ever marked once, from PENDING.
+Invariants: notices of one reservation leave in order; SENT and SUPERSEDED are ends. DEAD is one for a capture; a dead
+notice comes back when notifications was made to send it again.
 """
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,10 +44,23 @@ class OutboxStore:
         now = self._now()
         return await self._run(lambda db: _due(db, kind, now, limit))
 
-    async def mark(self, marks: Sequence[Mark]) -> None:
-        """Record what became of parcels; those that are not PENDING any more are left alone."""
+    async def mark(self, marks: Sequence[Mark]) -> list[str]:
+        """Record what became of parcels; those that are not PENDING any more are left alone.
+
+        Returns:
+            The keys that are dead letters now.
+        """
         now = self._now()
-        await self._run(lambda db: _mark(db, marks, now))
+        return await self._run(lambda db: _mark(db, marks, now))
+
+    async def dead_notices(self, *, limit: int) -> list[Parcel]:
+        """Notices that could not be delivered, those asked about longest ago first."""
+        return await self._run(lambda db: _dead_notices(db, limit))
+
+    async def revive(self, statuses: Mapping[str, str]) -> None:
+        """Make dead notices, by key, SENT where notifications says `delivered`, PENDING where it says `accepted`."""
+        now = self._now()
+        await self._run(lambda db: _revive(db, statuses, now))
 
 
 def _due(db: Db, kind: Kind, now: float, limit: int) -> list[Parcel]:
@@ -61,7 +75,7 @@ def _due(db: Db, kind: Kind, now: float, limit: int) -> list[Parcel]:
     return [Parcel(row[0], json.loads(row[1]), row[2]) for row in rows]
 
 
-def _mark(db: Db, marks: Sequence[Mark], now: float) -> None:
+def _mark(db: Db, marks: Sequence[Mark], now: float) -> list[str]:
     for mark in marks:
         if mark.state == "PENDING":
             db.execute(
@@ -73,3 +87,28 @@ def _mark(db: Db, marks: Sequence[Mark], now: float) -> None:
                 "UPDATE outbox SET state = ?, detail = ?, sent_at = ? WHERE key = ? AND state = 'PENDING'",
                 (mark.state, mark.detail, now, mark.key),
             )
+    keys = json.dumps([mark.key for mark in marks if mark.state == "DEAD"])
+    dead = db.execute(
+        "SELECT key FROM outbox WHERE state = 'DEAD' AND key IN (SELECT value FROM json_each(?)) ORDER BY id",
+        (keys,),
+    )
+    return [key for (key,) in dead]
+
+
+def _dead_notices(db: Db, limit: int) -> list[Parcel]:
+    rows = db.execute(
+        "SELECT key, payload, tries FROM outbox WHERE state = 'DEAD' AND kind = 'notify'"
+        " ORDER BY next_at, id LIMIT ?",
+        (limit,),
+    )
+    return [Parcel(row[0], json.loads(row[1]), row[2]) for row in rows]
+
+
+def _revive(db: Db, statuses: Mapping[str, str], now: float) -> None:
+    for key, status in statuses.items():
+        state = {"delivered": "SENT", "accepted": "PENDING"}.get(status, "DEAD")
+        db.execute(
+            "UPDATE outbox SET state = ?, detail = ?, next_at = ?, sent_at = ?"
+            " WHERE key = ? AND state = 'DEAD' AND kind = 'notify'",
+            (state, status, now, now if state == "SENT" else None, key),
+        )

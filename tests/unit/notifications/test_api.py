@@ -122,3 +122,29 @@ async def test_the_documents_show_both_forms(open_app):
         "Notification",
         "NotificationGroup",
     ]
+
+
+async def test_a_message_that_is_not_dead_is_never_resent(open_app):
+    async with open_app() as http:
+        sent = (await http.post("/send", json=ONE)).json()
+        assert sent["status"] == "delivered"
+        assert (await http.get("/messages", params={"state": "dead"})).json()["messages"] == []
+        (shown,) = (await http.get("/messages", params={"state": "delivered"})).json()["messages"]
+        assert (shown["redelivered"], shown["error"]) == (0, None)
+        alive = await http.post("/messages/r1.confirmed/resend", json={"to": "eva@example.com"})
+        assert (alive.status_code, alive.json()["resent"]) == (200, False)
+        assert alive.json()["message"] == shown
+        missing = await http.post("/messages/r9.confirmed/resend", json={})
+        assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("body", [{"to": "a b"}, {"to": ""}, {"colour": "red"}, []])
+async def test_a_senseless_correction_is_refused(open_app, body):
+    async with open_app() as http:
+        refused = await http.post("/messages/r1.confirmed/resend", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
+
+
+async def test_an_unknown_state_is_refused(open_app):
+    async with open_app() as http:
+        assert (await http.get("/messages", params={"state": "lost"})).status_code == 422

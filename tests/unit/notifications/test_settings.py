@@ -28,3 +28,8 @@ def test_the_environment_variable_is_the_name_in_capitals(monkeypatch):
     monkeypatch.setenv("GATEWAY_URL", "https://shop.test")
     found = Settings()
     assert (found.smtp_url, found.gateway_url) == (None, "https://shop.test")
+
+
+def test_a_lease_that_ends_at_once_is_refused():
+    with pytest.raises(ValidationError):
+        Settings(mail_lease_s=0)

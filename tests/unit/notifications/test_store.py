@@ -99,3 +99,59 @@ async def test_messages_are_newest_first_and_filtered(open_store):
     assert [row.notification_id[:2] for row in everything] == ["r3", "r2", "r1"]
     assert [row.notification_id[:2] for row in anas] == ["r3", "r1"]
     assert [row.notification_id[:2] for row in one] == ["r2"]
+
+
+async def dead(store, ref: str = "r1.confirmed"):
+    await accepted(store, ref)
+    row = await store.claim(ref, lease="a", until=31.0, now=1.0)
+    assert await store.dead(row, error="550 no such user", now=2.0) is S.DEAD
+
+
+@pytest.mark.parametrize("plan", [None, "before", "after"])
+async def test_a_dead_message_is_revived_once_and_for_the_corrected_address(
+    open_store, query, plan
+):
+    """Also when nobody knows whether the commit took effect: the repetition is recognised as our own."""
+    plans = iter([None, None, None, plan, plan])
+    async with open_store(plan=lambda: next(plans, None)) as store:
+        await dead(store)
+        row, revived = await store.resend("r1.confirmed", recipient="ana@example.org", now=5.0)
+        assert revived
+        assert (row.state, row.recipient, row.next_at) == (S.ACCEPTED, "ana@example.org", 5.0)
+        assert (row.last_error, row.attempts, row.redelivered) == (None, 1, 0)
+        again, revived = await store.resend("r1.confirmed", recipient="eva@example.org", now=6.0)
+        assert (again, revived) == (row, False)
+        assert [due.notification_id for due in await store.due(now=5.0, limit=9)] == [
+            "r1.confirmed"
+        ]
+    assert query("SELECT from_state, to_state FROM message_log WHERE event = 'resend'") == [
+        ("DEAD", "ACCEPTED")
+    ]
+
+
+async def test_without_a_correction_the_address_stays(open_store):
+    async with open_store() as store:
+        await dead(store)
+        row, _ = await store.resend("r1.confirmed", recipient=None, now=5.0)
+    assert row.recipient == "ana@example.com"
+
+
+async def test_what_does_not_exist_cannot_be_revived(open_store):
+    async with open_store() as store:
+        assert await store.resend("r9.confirmed", recipient=None, now=5.0) is None
+
+
+async def test_the_dead_are_found_by_their_state_through_their_index(open_store, query):
+    async with open_store() as store:
+        for n in range(3):
+            await dead(store, f"r{n}.confirmed")
+        await accepted(store, "r9.confirmed", now=9.0)
+        found = await store.messages(recipient=None, notification_id=None, limit=2, state=S.DEAD)
+    assert [(row.notification_id[:2], row.last_error) for row in found] == [
+        ("r2", "550 no such user"),
+        ("r1", "550 no such user"),
+    ]
+    plan = query(
+        "EXPLAIN QUERY PLAN SELECT * FROM message WHERE state = 'DEAD' ORDER BY created_at DESC"
+    )
+    assert "message_dead" in plan[0][-1]

@@ -4,14 +4,17 @@ import asyncio
 
 import pytest
 
+from chassis.errors import NotFound
 from notifications import usecases
 from notifications.clients import MaybeDelivered, NotDelivered, Undeliverable
 from notifications.domain import MessageState, status_of
 from notifications.schemas import Notification
+from notifications.settings import Settings
 from resilience import deadline
 from resilience.testing import After, Script
 
 S = MessageState
+LEASE_S = Settings().mail_lease_s
 
 
 def note(ref: str = "r1.confirmed", to: str = "ana@example.com") -> Notification:
@@ -102,7 +105,7 @@ async def test_a_sender_that_died_loses_its_lease(open_notifications, smtp):
         await usecases.send(it.svc, [note()])
         assert await state(it) is S.INFLIGHT
     async with open_notifications() as it:
-        await rounds(it, usecases.LEASE_S - 5)
+        await rounds(it, LEASE_S - 5)
         assert smtp.send.attempts == 1
         await rounds(it, 10)
         assert await state(it) is S.DELIVERED
@@ -132,5 +135,51 @@ async def test_a_bug_in_a_mailer_leaves_the_message_to_its_lease(open_notificati
     smtp.send = Script(ZeroDivisionError(), None)
     async with open_notifications() as it:
         assert await usecases.send(it.svc, [note()]) == {"r1.confirmed": S.ACCEPTED}
-        await rounds(it, usecases.LEASE_S + 3)
+        await rounds(it, LEASE_S + 3)
         assert await state(it) is S.DELIVERED
+
+
+async def test_a_dead_letter_is_sent_again_to_the_corrected_address(open_notifications, smtp):
+    smtp.send = Script(
+        lambda envelope: None if envelope.recipient == "ana@example.org" else Undeliverable("550")
+    )
+    async with open_notifications() as it:
+        assert await usecases.send(it.svc, [note()]) == {"r1.confirmed": S.DEAD}
+        found, was_dead = await usecases.resend(it.svc, "r1.confirmed", None)
+        assert (found.state, found.last_error, was_dead) == (S.DEAD, "550", True)
+        found, was_dead = await usecases.resend(it.svc, "r1.confirmed", "ana@example.org")
+        assert (found.state, found.last_error, was_dead) == (S.DELIVERED, None, True)
+        # Once it is out, nothing makes it go out again.
+        found, was_dead = await usecases.resend(it.svc, "r1.confirmed", "eva@example.org")
+        assert (found.state, found.recipient, was_dead) == (S.DELIVERED, "ana@example.org", False)
+        assert await usecases.send(it.svc, [note()]) == {"r1.confirmed": S.DELIVERED}
+        assert (await row(it)).redelivered == 0
+    assert smtp.send.attempts == 3
+
+
+async def test_a_resend_into_an_outage_is_retried_like_any_other(open_notifications, smtp):
+    smtp.send = Script(Undeliverable("550"), NotDelivered("down"), NotDelivered("down"), None)
+    async with open_notifications() as it:
+        await usecases.send(it.svc, [note()])
+        found, was_dead = await usecases.resend(it.svc, "r1.confirmed", None)
+        assert (found.state, was_dead) == (S.ACCEPTED, True)
+        await rounds(it, 60)
+        assert await state(it) is S.DELIVERED
+
+
+async def test_concurrent_resends_make_one_mail(open_notifications, smtp):
+    smtp.send = Script(Undeliverable("550"), After(0.2, None))
+    async with open_notifications() as it:
+        await usecases.send(it.svc, [note()])
+        answers = await asyncio.gather(
+            *(usecases.resend(it.svc, "r1.confirmed", None) for _ in range(5))
+        )
+        assert await state(it) is S.DELIVERED
+    assert smtp.send.attempts == 2
+    assert S.DELIVERED in {found.state for found, _ in answers}
+
+
+async def test_a_message_that_does_not_exist_cannot_be_resent(open_notifications):
+    async with open_notifications() as it:
+        with pytest.raises(NotFound):
+            await usecases.resend(it.svc, "r9.confirmed", None)

@@ -244,7 +244,7 @@ class Gate:
     """A threshold fed with arrivals of two classes, a fifth of them of class 8."""
 
     def __init__(self) -> None:
-        self.thinning = Thinning(0.1, Standing(0.005, 0.1))
+        self.thinning = Thinning(0.1, Standing(0.005, 0.1, late_s=0.02))
         self.random = virtual_runtime(3).random
         self.now = 0.0
 
