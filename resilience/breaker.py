@@ -18,6 +18,7 @@ ed.), ch. 5; open time that backs off as in Linkerd's failure accrual; time wind
 as in Polly v8.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -95,19 +96,20 @@ class _Window:
         self._bucket_s = config.window_s / config.buckets
         self._ring = [[0, 0, 0] for _ in range(config.buckets)]
         self._epoch = -1  # before any time: a breaker may be built before its clock runs
+        self._bucket, self._turns_at = self._ring[-1], -math.inf
         self.calls = self.failed = self.slow = 0
 
-    def add(self, now: float, *, failed: bool, slow: bool) -> None:
-        epoch = int(now // self._bucket_s)
-        if epoch > self._epoch:
-            self._turn(epoch)
-        bucket = self._ring[self._epoch % len(self._ring)]
+    def add(self, now: float, failed: bool, slow: bool) -> None:
+        if now >= self._turns_at:
+            self._turn(int(now // self._bucket_s))
+        bucket = self._bucket
         bucket[0] += 1
-        bucket[1] += failed
-        bucket[2] += slow
         self.calls += 1
-        self.failed += failed
-        self.slow += slow
+        if failed or slow:
+            bucket[1] += failed
+            bucket[2] += slow
+            self.failed += failed
+            self.slow += slow
 
     def _turn(self, epoch: int) -> None:
         size = len(self._ring)
@@ -118,6 +120,7 @@ class _Window:
             self.slow -= bucket[2]
             bucket[:] = 0, 0, 0
         self._epoch = epoch
+        self._bucket, self._turns_at = self._ring[epoch % size], (epoch + 1) * self._bucket_s
 
 
 class BreakerState:
@@ -180,7 +183,7 @@ class BreakerState:
         self._probe_began = now
         return self._generation
 
-    def record(self, stamp: int, *, failed: bool, began_s: float) -> None:
+    def record(self, stamp: int, failed: bool, began_s: float) -> None:
         """Count the outcome of a call that began at `began_s` (the runtime's clock)."""
         if stamp != self._generation:
             return
@@ -191,7 +194,7 @@ class BreakerState:
         if self.phase is Phase.HALF_OPEN:
             self._probed(now, good=not (failed or slow))
             return
-        self._window.add(now, failed=failed, slow=slow)
+        self._window.add(now, failed, slow)
         self._in_a_row = self._in_a_row + 1 if failed else 0
         if (failed or slow) and (reason := self._verdict()):
             self._trip(reason, now)
@@ -278,11 +281,11 @@ def guarded(state: BreakerState, runtime: Runtime) -> Wrap:
                 result = await proceed(fn)
             except BaseException as exc:
                 if counts(exc):
-                    state.record(stamp, failed=True, began_s=began_s)
+                    state.record(stamp, True, began_s)
                 else:
                     state.ignore(stamp)
                 raise
-            state.record(stamp, failed=False, began_s=began_s)
+            state.record(stamp, False, began_s)
             return result
 
         return careful

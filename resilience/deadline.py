@@ -11,6 +11,7 @@ propagation).
 
 import asyncio
 import math
+from collections.abc import Callable
 from contextvars import ContextVar, Token
 from types import TracebackType
 
@@ -20,7 +21,10 @@ _ends_at: ContextVar[float | None] = ContextVar("resilience_deadline", default=N
 class _Ambient:
     """Sets the deadline on entry, restores it on exit; for `with` and `async with`."""
 
-    _token: Token[float | None] | None = None
+    __slots__ = ("_token",)
+
+    def __init__(self) -> None:
+        self._token: Token[float | None] | None = None
 
     def _when(self) -> float | None:
         raise NotImplementedError
@@ -68,9 +72,12 @@ class deadline(_Ambient):  # noqa: N801 - reads as a statement: `async with dead
         RuntimeError: Entered outside a running event loop.
     """
 
+    __slots__ = ("_seconds",)
+
     def __init__(self, seconds: float) -> None:
         if not math.isfinite(seconds):
             raise ValueError("a deadline needs a finite number of seconds")
+        self._token = None
         self._seconds = seconds
 
     def _when(self) -> float:
@@ -92,6 +99,5 @@ class without_deadline(_Ambient):  # noqa: N801 - reads as a statement
         return None
 
 
-def ends_at() -> float | None:
-    """The ambient deadline on the running loop's clock, None without one."""
-    return _ends_at.get()
+ends_at: Callable[[], float | None] = _ends_at.get
+"""The ambient deadline on the running loop's clock, None without one. A C function: asked per attempt."""

@@ -279,6 +279,31 @@ def _full(limit: int) -> LimitFull:
 
 def limited(limiter: Limiter, runtime: Runtime, emitter: Emitter) -> Wrap:
     """Layer that takes a slot for each attempt. A refusal says nothing about the callee."""
+    return _taught(limiter, runtime, emitter) if limiter.learns else _counted(limiter, emitter)
+
+
+def _counted(limiter: Limiter, emitter: Emitter) -> Wrap:
+    """For a limit that does not learn: no clock is read, no outcome judged."""
+
+    def wrap(proceed: Layer) -> Layer:
+        async def bounded(fn: Call) -> Any:
+            try:
+                ticket = await limiter.acquire()
+            except LimitFull:
+                emitter.emit("rejected", reason="full", retry_after_s=None)
+                raise
+            try:
+                return await proceed(fn)
+            finally:
+                limiter.release(ticket, 0.0, Outcome.SILENT)
+
+        return bounded
+
+    return wrap
+
+
+def _taught(limiter: Limiter, runtime: Runtime, emitter: Emitter) -> Wrap:
+    """For a limit that learns from how long calls take and how they end."""
     clock: Callable[[], float] = runtime.clock
 
     def wrap(proceed: Layer) -> Layer:

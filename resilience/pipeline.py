@@ -68,7 +68,8 @@ class _Host:
             old.limiter if old else None,
             lambda limit: limit.build(runtime, emitter),
         )
-        self.attempt: Layer = fold(self._wraps(runtime, emitter))
+        innermost = attempt_timeout(policy.attempt_s)
+        self.attempt: Layer = fold(self._wraps(runtime, emitter), innermost)
 
     def snapshot(self) -> dict[str, Any]:
         state: dict[str, Any] = {}
@@ -87,7 +88,6 @@ class _Host:
             wraps.append(limited(self.limiter, runtime, emitter))
         if emitter:
             wraps.append(observed(emitter, runtime))
-        wraps.append(attempt_timeout(self.policy.attempt_s))
         return wraps
 
 

@@ -226,8 +226,9 @@ class _Persistent:
                 raise
             first = exc
         else:
-            if self._bucket is not None:
-                self._bucket.deposit(1.0)
+            bucket = self._bucket
+            if bucket is not None and bucket.tokens < bucket.capacity:
+                bucket.deposit(1.0)
             return result
         return await self._go_on(_Ongoing(fn, began_s, first))
 

@@ -10,11 +10,13 @@ it is most of the cost of a call (2.8 µs against 4.2 µs and more).
 """
 
 import asyncio
+import math
+from collections.abc import Awaitable
 from typing import Any
 
 from resilience.deadline import ends_at
 from resilience.errors import AttemptTimeout, DeadlineExceeded
-from resilience.layer import Call, Layer, Wrap
+from resilience.layer import Call, Layer
 
 
 class _Cut:
@@ -36,50 +38,43 @@ class _Cut:
         return self._task.uncancel() <= self._before
 
 
-def attempt_timeout(attempt_s: float | None) -> Wrap:
-    """Layer that cuts each attempt.
+def attempt_timeout(attempt_s: float | None) -> Layer:
+    """The innermost layer: makes the attempt, and cuts it.
 
     Raises (from the layer):
         AttemptTimeout: `attempt_s` passed first.
         DeadlineExceeded: The ambient deadline passed first, or had passed before anything was sent.
     """
+    own_s = math.inf if attempt_s is None else attempt_s
     too_long = f"no answer within {attempt_s} s"
 
-    def wrap(proceed: Layer) -> Layer:
-        async def timed(fn: Call) -> Any:
-            ambient = ends_at()
-            if ambient is None and attempt_s is None:
-                return await proceed(fn)
-            loop = asyncio.get_running_loop()
-            now = loop.time()
-            if ambient is not None and ambient <= now:
+    async def timed(fn: Call) -> Any:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        when, ambient = now + own_s, ends_at()
+        if ambient is not None and ambient <= when:
+            when = ambient
+            if ambient <= now:
                 raise DeadlineExceeded("the deadline passed before the attempt", sent=False)
-            when = _earlier(ambient, None if attempt_s is None else now + attempt_s)
-            task = asyncio.current_task()
-            assert task is not None
-            cut = _Cut(task)
-            timer = loop.call_at(when, cut.fire)
-            ours = False
+        task = asyncio.current_task(loop)  # without the loop it looks it up again, 0.2 µs
+        assert task is not None
+        cut = _Cut(task)
+        timer = loop.call_at(when, cut.fire)
+        ours = False
+        try:
             try:
-                try:
-                    return await proceed(fn)
-                finally:
-                    timer.cancel()
-                    ours = cut.fired and cut.take_back()
-            except asyncio.CancelledError as exc:
-                if not ours:
-                    raise
-                if when == ambient:
-                    raise DeadlineExceeded("the deadline passed", sent=True) from exc
-                raise AttemptTimeout(too_long) from exc
+                return await fn()
+            finally:
+                timer.cancel()
+                ours = cut.fired and cut.take_back()
+        except asyncio.CancelledError as exc:
+            if not ours:
+                raise
+            if when == ambient:
+                raise DeadlineExceeded("the deadline passed", sent=True) from exc
+            raise AttemptTimeout(too_long) from exc
 
-        return timed
+    def cut_to_deadline(fn: Call) -> Awaitable[Any]:
+        return fn() if ends_at() is None else timed(fn)
 
-    return wrap
-
-
-def _earlier(ambient: float | None, mine: float | None) -> float:
-    if ambient is None:
-        assert mine is not None
-        return mine
-    return ambient if mine is None else min(ambient, mine)
+    return cut_to_deadline if attempt_s is None else timed

@@ -8,7 +8,7 @@
 import asyncio
 from contextlib import suppress
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from resilience import Breaker, Hedge, Limit, Policy
@@ -51,6 +51,8 @@ def test_a_cancelled_call_leaves_nothing_behind(first, second, cancel_after_s):
 @settings(max_examples=300)
 @given(attempts, attempts)
 def test_the_quicker_good_attempt_decides(first, second):
+    assume(first[0] != AFTER_S)  # ending and hedging in the same instant: either may come first
+
     async def scenario() -> None:
         loop, callee = asyncio.get_running_loop(), script(first, second)
         hedged = first[0] > AFTER_S
