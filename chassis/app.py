@@ -5,6 +5,7 @@ A composition root (`<service>/app.py`) makes a `Chassis`, builds its own parts 
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -16,19 +17,49 @@ from chaos.faults import FaultMiddleware, Faults, control_routes
 from chassis import problems
 from chassis.clients import Upstream
 from chassis.docs import docs_routes
-from chassis.errors import DeadlineGone, Overloaded, ServiceError
+from chassis.errors import DeadlineGone, Overloaded, RateLimited, ServiceError
 from chassis.health import Health, health_routes
 from chassis.problems import ProblemMiddleware
 from chassis.requests import BodyLimitMiddleware, RequestContextMiddleware
 from chassis.runtime import Runtime
 from chassis.settings import ServiceSettings
 from chassis.telemetry import Metrics
-from resilience import Limit, Refusal, Shield
+from resilience import Limit, Queue, RateLimit, Refusal, Shield
 
 EXEMPT: Final = ("/healthz", "/readyz", "/metrics", "/chaos", "/docs", "/openapi.json", "/problems")
 """Paths that neither the in-flight limit nor a deadline concerns."""
 
 _NO_ROUTES: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Admission:
+    """Who a service lets in, before any work.
+
+    Attributes:
+        limit: How many requests may be in flight.
+        guards: Which requests are counted; all but the exempt ones by default.
+        queue: Where they wait for a moment; None refuses at once.
+        priority: Their class, 0 to 9; needs a queue.
+        rate: How often each client may come.
+        full: The refusal when there is no room.
+    """
+
+    limit: Limit
+    guards: Callable[[Scope], bool] | None = None
+    queue: Queue | None = None
+    priority: Callable[[Scope], float] | None = None
+    rate: RateLimit | None = None
+    full: type[ServiceError] = Overloaded
+
+
+def preferring(*paths: str) -> Callable[[Scope], float]:
+    """A priority that puts requests for `paths` above all others: what ends work before what begins it."""
+
+    def priority(scope: Scope) -> float:
+        return 8.0 if scope["path"] in paths else 5.0
+
+    return priority
 
 
 class Chassis:
@@ -87,9 +118,7 @@ def build_app(  # noqa: PLR0913 - keyword-only options
     summary: str,
     service: Callable[[], AbstractAsyncContextManager[object]],
     routers: Sequence[APIRouter],
-    limit: Limit | None = None,
-    guards: Callable[[Scope], bool] | None = None,
-    full: Callable[[int | None], ServiceError] | None = None,
+    admission: Admission | None = None,
     exempt: tuple[str, ...] = (),
     specs: Mapping[str, str] | None = None,
 ) -> FastAPI:
@@ -100,9 +129,7 @@ def build_app(  # noqa: PLR0913 - keyword-only options
         summary: One line for the docs page.
         service: The lifespan: builds stores, clients and loops, yields the object that routes use.
         routers: The service's own routes.
-        limit: In-flight limit; `Limit(fixed=settings.max_inflight)` by default.
-        guards: Which requests the limit counts; all but the exempt ones by default.
-        full: The refusal when the limit is reached; `Overloaded` by default.
+        admission: Who is let in; by default `settings.max_inflight` at once and a short queue.
         exempt: Further path prefixes that neither limit nor deadline concerns.
         specs: Name to address of every spec on the docs page; the own one by default.
     """
@@ -122,7 +149,9 @@ def build_app(  # noqa: PLR0913 - keyword-only options
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},
         middleware=_middleware(
-            chassis, limit or Limit(fixed=settings.max_inflight), guards, full, EXEMPT + exempt
+            chassis,
+            admission or Admission(Limit(fixed=settings.max_inflight), queue=Queue()),
+            EXEMPT + exempt,
         ),
     )
     problems.install(app)
@@ -137,19 +166,21 @@ def build_app(  # noqa: PLR0913 - keyword-only options
 
 def _middleware(
     chassis: Chassis,
-    limit: Limit,
-    guards: Callable[[Scope], bool] | None,
-    full: Callable[[int | None], ServiceError] | None,
+    admission: Admission,
     exempt_prefixes: tuple[str, ...],
 ) -> list[Middleware]:
     """Outermost first: this list is the order in which a request passes."""
 
     def refuse(refusal: Refusal, scope: Scope) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         after_s = refusal.retry_after_s
-        if refusal.reason == "deadline":
-            error: ServiceError = DeadlineGone()
-        else:
-            error = full(after_s) if full else Overloaded(retry_after_s=after_s)
+        error: ServiceError
+        match refusal.reason:
+            case "deadline":
+                error = DeadlineGone()
+            case "rate":
+                error = RateLimited(retry_after_s=after_s)
+            case _:
+                error = admission.full(retry_after_s=after_s)
         head = [(b"content-type", problems.MEDIA_TYPE.encode())]
         return error.status, head, problems.encode(error, scope["path"])
 
@@ -163,9 +194,12 @@ def _middleware(
         Middleware(
             _observed_shield,  # type: ignore[arg-type]  # a factory of keyword options
             chassis=chassis,
-            limit=limit,
+            limit=admission.limit,
+            guards=admission.guards,
+            queue=admission.queue,
+            priority=admission.priority,
+            rate=admission.rate,
             exempt=exempt,
-            guards=guards,
             refuse=refuse,
         ),
         Middleware(BodyLimitMiddleware, limit_bytes=chassis.settings.max_body_bytes),

@@ -4,6 +4,8 @@ ServiceError
 ├── NotFound · MethodNotAllowed · MalformedJson · InvalidRequest · PayloadTooLarge · Unauthorized · Forbidden
 ├── InvalidKey           the Idempotency-Key header is not usable
 ├── Overloaded           this service's own Shield is full
+├── RateLimited          this client comes too often
+├── DeadlineGone         the caller's deadline had passed before any work
 ├── StorageUnavailable   the store did not take the transaction, or nobody knows
 ├── BadUpstream          a callee answered something that is not its contract
 └── InternalError        always a bug
@@ -95,6 +97,13 @@ class Overloaded(ServiceError):
     """The service's own Shield refused before any work."""
 
     code, status, final = "overloaded", 503, False
+    retry_after_s = 1.0
+
+
+class RateLimited(ServiceError):
+    """This client comes too often; nothing was done."""
+
+    code, status, final = "rate_limited", 429, False
     retry_after_s = 1.0
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from starlette.types import Scope
 
-from chassis.app import Chassis, build_app
+from chassis.app import Admission, Chassis, build_app
 from chassis.clients import Upstream
 from chassis.loops import supervised
 from chassis.runtime import Runtime
@@ -20,7 +20,7 @@ from gateway.errors import GatewaySaturated
 from gateway.loops import sampling
 from gateway.settings import Settings
 from gateway.usecases import Gateway
-from resilience import Limit
+from resilience import Limit, RateLimit
 
 _CANCEL: Final = re.compile(r"/api/reservations/[^/]+/cancel")
 
@@ -59,18 +59,22 @@ def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
         summary="La puerta: reservar, mirar, cancelar · The front door: reserve, look, cancel",
         service=service,
         routers=routes(lab_mode=settings.chaos_enabled),
-        limit=_limit(settings),
-        guards=counts,
-        full=lambda wait_s: GatewaySaturated(retry_after_s=wait_s),
+        admission=_admission(settings),
         exempt=("/api/live",),
         specs=specs,
     )
 
 
-def _limit(settings: Settings) -> Limit:
-    if settings.gateway_limit == "adaptive":
-        return Limit(start=20, max=200)
-    return Limit(fixed=settings.gateway_max_inflight)
+def _admission(settings: Settings) -> Admission:
+    """No queue: full means 429 at once."""
+    adaptive = settings.gateway_limit == "adaptive"
+    rate_per_s = settings.gateway_rate_per_s
+    return Admission(
+        Limit(start=20, max=200) if adaptive else Limit(fixed=settings.gateway_max_inflight),
+        guards=counts,
+        rate=RateLimit(rate_per_s, burst=settings.gateway_rate_burst) if rate_per_s else None,
+        full=GatewaySaturated,
+    )
 
 
 def _upstreams(chassis: Chassis, settings: Settings) -> dict[str, Upstream]:

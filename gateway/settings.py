@@ -27,6 +27,18 @@ class Settings(ServiceSettings):
     gateway_max_inflight: int = Field(
         5, ge=1, le=10_000, description="Reservations and cancellations in flight, if fixed."
     )
+    gateway_rate_per_s: float = Field(
+        0.0,
+        ge=0,
+        le=10_000,
+        description="Reservations per second and client address; 0 sets no limit.",
+    )
+    gateway_rate_burst: int = Field(
+        20,
+        ge=1,
+        le=10_000,
+        description="Reservations that a client may send at once after a pause.",
+    )
     reserve_deadline_s: float = Field(
         5.0, ge=1, le=60, description="Total time of a reservation or cancellation, seconds."
     )

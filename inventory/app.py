@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from chassis.app import Chassis, build_app
+from chassis.app import Admission, Chassis, build_app, preferring
 from chassis.loops import supervised
 from chassis.runtime import Runtime
 from chassis.serve import serve
@@ -15,6 +15,7 @@ from inventory.loops import Sweep
 from inventory.settings import Settings
 from inventory.store import SCHEMA, Store
 from inventory.usecases import Inventory
+from resilience import Limit, Queue
 
 
 def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
@@ -48,6 +49,11 @@ def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
         chassis,
         summary="Asientos y apartados; nunca vende dos veces el mismo · Seats and holds; never oversells",
         service=service,
+        admission=Admission(
+            Limit(fixed=settings.max_inflight),
+            queue=Queue(),
+            priority=preferring("/confirm", "/release"),
+        ),
         routers=[routes(lab=settings.chaos_enabled)],
     )
 

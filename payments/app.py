@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
-from chassis.app import Chassis, build_app
+from chassis.app import Admission, Chassis, build_app, preferring
 from chassis.errors import StorageUnavailable
 from chassis.loops import supervised
 from chassis.runtime import Runtime
@@ -18,6 +18,7 @@ from payments.loops import Settle
 from payments.settings import Settings
 from payments.store import SCHEMA, Store
 from payments.usecases import Payments
+from resilience import Limit, Queue
 
 
 def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
@@ -80,6 +81,11 @@ def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
         summary="Pagos y un proveedor simulado; lo dudoso no es un fallo · "
         "Payments and a simulated provider; in doubt is not failed",
         service=service,
+        admission=Admission(
+            Limit(fixed=settings.max_inflight),
+            queue=Queue(),
+            priority=preferring("/cancel", "/capture"),
+        ),
         routers=[routes()],
     )
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse
 
 from chassis import problems
-from chassis.errors import BadUpstream, DeadlineGone, InvalidKey, ServiceError
+from chassis.errors import BadUpstream, DeadlineGone, InvalidKey, RateLimited, ServiceError
 from chassis.idempotency import checked
 from chassis.openapi import refusals
 from gateway import errors, usecases
@@ -62,6 +62,7 @@ _RESERVE_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
         errors.StorageUnavailable,
         errors.ReservationsUnavailable,
         errors.GatewaySaturated,
+        RateLimited,
         errors.IdempotencyKeyReused,
         errors.RequestInProgress,
         DeadlineGone,
@@ -80,6 +81,7 @@ _CANCEL_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
         errors.StorageUnavailable,
         errors.ReservationsUnavailable,
         errors.GatewaySaturated,
+        RateLimited,
         DeadlineGone,
         BadUpstream,
     ),

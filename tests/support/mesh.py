@@ -1,6 +1,7 @@
 """The whole mesh in this process, on the running (virtual-time) loop: five real apps, no socket."""
 
-from collections.abc import AsyncIterator
+import dataclasses
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,11 @@ class Mesh:
         answer = await self[service].post(f"/chaos/{fault}", json=order or {"enabled": True})
         assert answer.status_code == 200, answer.text
 
+    async def calm(self) -> None:
+        """All faults off."""
+        for client in self.clients.values():
+            await client.delete("/chaos")
+
     async def reserve(self, **body) -> httpx.Response:
         headers = body.pop("headers", {})
         wanted = {"user_id": "ana", "event_id": "concert-01", "quantity": 1, **body}
@@ -48,10 +54,14 @@ class Mesh:
 
 
 @asynccontextmanager
-async def mesh(data: Path, *, seed: int = 1, **settings) -> AsyncIterator[Mesh]:
-    """Start everything; `settings` are fields of whichever services have them."""
+async def mesh(
+    data: Path, *, seed: int = 1, exit_process: Callable[[int], object] | None = None, **settings
+) -> AsyncIterator[Mesh]:
+    """Start everything; `settings` are fields of whichever services have them, `exit_process` is what a crash calls."""
     started: dict[str, InProcessTransport] = {}
     effects = runtime.simulated(seed, {name: Wire(name, started) for name in APPS})
+    if exit_process is not None:
+        effects = dataclasses.replace(effects, exit_process=exit_process)
     async with AsyncExitStack() as stack:
         clients = {}
         for name, module in APPS.items():

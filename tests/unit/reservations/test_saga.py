@@ -273,3 +273,16 @@ def test_an_unknown_commit_is_never_taken_for_a_failure():
     for submitted, known in MAY_SAY:
         if submitted is not known:
             assert when_unknown(submitted, known) in ("storage_unavailable", "pending")
+
+
+async def test_a_client_that_comes_too_often_is_told_when_to_come_back(tmp_path):
+    async with mesh(tmp_path, gateway_rate_per_s=1, gateway_rate_burst=2) as m:
+        answers = [await m.reserve() for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        refused = answers[-1]
+        assert refused.json()["code"] == "rate_limited"
+        assert refused.headers["x-shed"] == "1"
+        assert int(refused.headers["retry-after"]) >= 1
+        await asyncio.sleep(2)
+        assert (await m.reserve()).status_code == 200
+        assert await at_rest(tmp_path) == 3
