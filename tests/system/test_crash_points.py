@@ -12,33 +12,15 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from chaos.faults.crash_at import BATCH
 from chaos.stack import Stack
 from gateway.domain import reservation_id_of, scope_of
-from reservations import loops, saga
 from tests.support import free_base_port, until
 from tests.support.invariants import books
+from tests.support.ways import POINTS, TROUBLE, way_to
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-POINTS = (*BATCH, *saga.POINTS, *loops.POINTS)
 SECRET = "laboratorio-sin-secretos"
-
-WAYS = (
-    (("REFUSED.",), "refused"),
-    (("CANCELLING.", "undo.", "DECLINED."), "declined"),
-    (("PAYMENT_TIMEOUT.",), "slow"),
-    (("UNAVAILABLE.",), "unavailable"),
-    (("CANCELLED.",), "hold_gone"),
-    (("recover.",), "stuck"),
-    (("cancel.", "REFUNDING.", "refund.", "REFUNDED."), "cancel"),
-    (("outbox.notify.",), "mail_down"),
-)
-"""How to get to points that a plain purchase does not pass, by the beginning of their names."""
-
-
-def way_to(point):
-    return next((way for starts, way in WAYS if point.startswith(starts)), "buy")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -94,17 +76,6 @@ class Buyer:
         ) as db:
             sql = "SELECT 1 FROM hold WHERE hold_id = ? AND state = 'HELD'"
             return db.execute(sql, (f"{self.reservation_id}.1",)).fetchone()
-
-
-TROUBLE = {
-    "declined": ("payments", "fail", {}),
-    "slow": ("payments", "latency", {"seconds": 4}),
-    "hold_gone": ("payments", "latency", {"seconds": 1}),
-    "unavailable": ("inventory", "error", {"route": "/reserve"}),
-    "stuck": ("inventory", "error", {}),
-    "mail_down": ("notifications", "down", {}),
-}
-"""What else goes wrong on a way."""
 
 
 async def _go(buyer, way, arm):
