@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up test unit check browser bench lib lock ci
+.PHONY: help up test unit check browser chaos bench lib lock ci
 
 help: ## muestra esta ayuda
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ check: ## ruff, formato, mypy, imports, documentación, reglas de la casa
 
 browser: ## las pruebas con Chromium
 	@$(PYTHON) dev.py browser $(ARGS)
+
+chaos: ## la matriz de caos larga: mata, congela y corta mientras se compra, y audita
+	@$(PYTHON) dev.py chaos $(ARGS)
 
 bench: ## mide las políticas junto a otras bibliotecas, y las pruebas de rendimiento
 	@$(PYTHON) dev.py bench $(ARGS)

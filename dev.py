@@ -44,6 +44,7 @@ HELP = """Uso: python3 dev.py ORDEN [argumentos]
   browser                      las pruebas con Chromium
   lib                          resilience sola: su rueda en un entorno vacío, y sus pruebas allí
   ci                           check + test + lib + browser
+  chaos                        la matriz de caos larga: chaos --budget 10m --seed 7 --html matriz.html
   bench                        mide las políticas junto a otras bibliotecas, y las pruebas de rendimiento
   lock                         vuelve a calcular los ficheros requirements*.lock
 """
@@ -222,13 +223,14 @@ def work(name: str, more: Sequence[str]) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Dispatch a task; the exit code is the task's."""
     name, more = (arguments[0], arguments[1:]) if arguments else ("help", [])
-    tasks = ("up", "run", "test", "unit", "check", "browser", "lib", "ci", "bench", "lock")
+    tasks = ("up", "run", "chaos", "test", "unit", "check", "browser", "lib", "ci", "bench", "lock")
     if name not in tasks:
         print(HELP, end="")
         return 0 if name in ("help", "-h", "--help") else 2
-    ensure(RUN_LOCK if name in ("up", "run") else DEV_LOCK)
-    if name in ("up", "run"):
-        become([str(PYTHON), "-m", "chaos", *(["up"] if name == "up" else []), *more])
+    commands = {"up": ["up"], "run": [], "chaos": ["matrix", "--budget", "10m"]}
+    ensure(RUN_LOCK if name in commands else DEV_LOCK)
+    if name in commands:
+        become([str(PYTHON), "-m", "chaos", *commands[name], *more])
     if Path(sys.prefix).resolve() != VENV.resolve():
         become([str(PYTHON), str(Path(__file__).resolve()), *arguments])
     return work(name, more)

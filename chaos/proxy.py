@@ -124,20 +124,24 @@ class Proxy:
             for task in list(self._tasks):
                 task.cancel()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._tasks) >= MAX_CONNECTIONS:
             _hang_up(writer)
             return
+        # A task of ours and not the server's own, which would report its cancellation as a crash.
+        self._keep(asyncio.create_task(self._serve(reader, writer)))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await _Link(self, reader, writer).run()
         except asyncio.CancelledError:
             _hang_up(writer)  # the door was closed, or the proxy ends
             raise
         finally:
-            self._tasks.discard(task)
             writer.close()
 
     def draw(self) -> Weather:
@@ -163,9 +167,7 @@ class Proxy:
 
     def again_later(self, request: bytes, seconds: float) -> None:
         """Send `request` once more on a connection of its own, within `seconds`; nobody hears the answer."""
-        task = asyncio.create_task(self._again(request, self.some_of(seconds)))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._keep(asyncio.create_task(self._again(request, self.some_of(seconds))))
 
     async def _again(self, request: bytes, delay_s: float) -> None:
         await asyncio.sleep(delay_s)

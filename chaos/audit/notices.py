@@ -9,8 +9,10 @@ NOTICES: Final = (
         "I14",
         "confirmed-owes",
         "A",
-        "Toda reserva que se confirmó debe su cobro y exactamente un aviso, desde el mismo commit.",
-        "Every reservation that was confirmed owes its capture and exactly one notice, from the same commit.",
+        "Toda reserva que se confirmó debe su cobro y exactamente un aviso, desde el mismo commit; "
+        "toda devuelta, el suyo.",
+        "Every reservation that was confirmed owes its capture and exactly one notice, from the same commit; every "
+        "refunded one its own.",
         """
         SELECT reservation_id, 'captures=' || SUM(kind = 'capture') || ' notices=' || SUM(kind = 'confirmed')
         FROM (
@@ -24,6 +26,10 @@ NOTICES: Final = (
         FROM outbox JOIN saga_log ON saga_log.reservation_id = outbox.reservation_id AND to_state = 'CONFIRMED'
             AND from_state = 'AUTHORIZED'
         WHERE kind = 'capture' AND created_at <> saga_log.at
+        UNION ALL
+        SELECT reservation_id, 'refunded, no notice owed' FROM reservation WHERE state = 'REFUNDED' AND NOT EXISTS (
+            SELECT 1 FROM outbox WHERE outbox.reservation_id = reservation.reservation_id AND kind = 'notify'
+                AND json_extract(payload, '$.template') = 'cancelled')
         """,
     ),
     Invariant(

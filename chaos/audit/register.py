@@ -71,10 +71,16 @@ def _next(operations: Sequence[Operation], done: int, owner: str) -> list[tuple[
     for at, one in waiting:
         if one.start > first_end:
             break
+        if not one.must and one.end < max((operations[i].start for i in _bits(done)), default=0.0):
+            continue  # too late for it: it never happened
         after = _effect(one, owner)
         if after is not None:
             found.append((done | 1 << at, after))
     return found
+
+
+def _bits(done: int) -> list[int]:
+    return [at for at in range(done.bit_length()) if done >> at & 1]
 
 
 def _effect(operation: Operation, owner: str) -> str | None:

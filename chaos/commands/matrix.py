@@ -156,7 +156,7 @@ def _show(report: "Report", html: Path | None, say: Say) -> None:
     click.echo(
         say(
             f"{figures.acknowledged} confirmadas a compradores, {figures.unknown} sin desenlace conocido, "
-            f"{kills.total()} procesos muertos, {report.total('faults').total()} fallos más",
+            f"{kills.total()} procesos matados, {report.total('faults').total()} fallos más",
             f"{figures.acknowledged} acknowledged, {figures.unknown} left open, {kills.total()} kills, "
             f"{report.total('faults').total()} other faults",
         )

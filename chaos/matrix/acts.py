@@ -7,10 +7,9 @@ import asyncio
 import contextlib
 import random
 import signal
-import sqlite3
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -139,7 +138,7 @@ _COMPANY: Final = (
     (("undo.", "CANCELLING."), "world:declines"),
     (("PAYMENT_TIMEOUT.", "provider.VOID_PENDING."), "world:slow_payments"),
     (("UNAVAILABLE.", "recover."), "world:inventory_errors"),
-    (("CANCELLED.",), "world:lost_holds"),
+    (("CANCELLED.",), "world:slow_provider"),
     (("outbox.notify.",), "world:mail_down"),
 )
 """Points that are reached only while something else goes wrong, and what."""
@@ -205,33 +204,6 @@ def _storm() -> Act:
     return Act("world", "world:storm", "crowd", 2.0, run)
 
 
-def _lost_holds() -> Act:
-    """Holds end before their sale, as if they had expired early."""
-
-    async def run(field: Field, seconds: float) -> None:
-        end = field.history.now() + seconds
-        while field.history.now() < end:
-            for hold_id in _held(field):
-                with contextlib.suppress(httpx.TransportError):
-                    url = field.stack.url("inventory", "/release")
-                    await field.client.post(url, json={"hold_id": hold_id})
-                    field.history.faults["hold released early"] += 1
-            await asyncio.sleep(0.05)
-
-    return Act("world", "world:lost_holds", "holds", 2.5, run)
-
-
-def _held(field: Field) -> list[str]:
-    path = field.stack.data / "inventory.db"
-    with (
-        contextlib.suppress(sqlite3.Error),
-        closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db,
-    ):
-        sql = "SELECT hold_id FROM hold WHERE state = 'HELD' ORDER BY created_at DESC LIMIT 2"
-        return [hold_id for (hold_id,) in db.execute(sql)]
-    return []
-
-
 def _full_disk() -> Act:
     async def run(field: Field, seconds: float) -> None:
         disk.fill(field.stack.data)
@@ -245,27 +217,38 @@ def _full_disk() -> Act:
     return Act("disk", "disk:full", "disk", 2.0, run)
 
 
-def acts_for(points: Sequence[str], *, links: bool, small_disk: bool) -> list[Act]:
+def needs_short_holds(point: str) -> bool:
+    """Whether only a hold that ends before its sale leads there."""
+    return ".CANCELLED" in point
+
+
+def acts_for(
+    points: Sequence[str],
+    *,
+    links: bool = False,
+    short_holds: bool = False,
+    small_disk: bool = False,
+) -> list[Act]:
     """Everything that can be done to a mesh.
 
     Args:
         points: Crash points of its services.
         links: Whether its calls go through proxies.
+        short_holds: Whether its holds end while a slow provider is asked.
         small_disk: Whether its data folder can be filled.
     """
     if small_disk:
         return [_full_disk(), *(_fault("store", one, one, "db_flap") for one in STORED)]
     found = [
         *(_kill(service) for service in SERVICES),
-        *(_crash(point) for point in points),
+        *(_crash(point) for point in points if short_holds or not needs_short_holds(point)),
         *(_fault("store", service, service, "db_flap") for service in STORED),
         _fault("world", "mail_down", "notifications", "down"),
-        _fault("world", "slow_provider", "payments", "latency", seconds=1.2, probability=0.5),
+        _fault("world", "slow_provider", "payments", "latency", seconds=2.0, probability=0.5),
         _fault("world", "slow_payments", "payments", "latency", seconds=4.0, probability=0.3),
         _fault("world", "declines", "payments", "fail", probability=0.3),
         _fault("world", "inventory_errors", "inventory", "error", probability=0.7),
         _storm(),
-        _lost_holds(),
     ]
     if sys.platform != "win32":
         found += [_freeze(service, 1.5) for service in SERVICES]

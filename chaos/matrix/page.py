@@ -29,6 +29,24 @@ _LANES: Final = {
     "world": "#6b7280",
     "disk": "#865e3c",
 }
+_WORDS: Final = {
+    "confirmed": ("confirmada", "confirmed"),
+    "pending": ("pendiente", "pending"),
+    "refused": ("rechazada", "refused"),
+    "unavailable": ("no disponible", "unavailable"),
+    "busy": ("saturado", "busy"),
+    "no answer": ("sin respuesta", "no answer"),
+    "breach": ("fuera de contrato", "breach"),
+    "kill": ("kill -9", "kill -9"),
+    "crash": ("muerte en un punto", "crash point"),
+    "freeze": ("congelado", "frozen"),
+    "link": ("enlace", "link"),
+    "store": ("base de datos", "database"),
+    "world": ("entorno", "surroundings"),
+    "disk": ("disco lleno", "disk full"),
+}
+"""Spanish and English names of colours in the key."""
+
 _WIDTH, _PLOT, _LANE, _LEFT = 1100, 160, 16, 190
 
 
@@ -88,9 +106,12 @@ def as_html(report: Report, say: Say) -> str:
         f"<p>{ran}</p>",
         _figures_table(report.figures, report, say),
         *(_stage_html(one, say) for one in report.stages),
-        _counts(say("Procesos muertos, por punto", "Kills by point"), report.total("kills")),
+        _counts(say("Procesos matados, por punto", "Kills by point"), report.total("kills")),
         _counts(say("Fallos, por tipo", "Faults by kind"), report.total("faults")),
-        _counts(say("Respuestas", "Answers"), report.total("answers")),
+        _counts(
+            say("Respuestas", "Answers"),
+            Counter({say(*_WORDS[name]): n for name, n in report.total("answers").items()}),
+        ),
         _counts(say("Puntos no alcanzados", "Points not reached"), report.total("missed")),
         _counts(say("Respuestas fuera de contrato", "Breaches"), report.total("breaches")),
     ]
@@ -121,7 +142,7 @@ def _figures_table(figures: Figures, report: Report, say: Say) -> str:
             False,
         ),
         (say("confirmadas al final", "confirmed in the end"), figures.confirmed, False),
-        (say("procesos muertos", "kills"), kills, False),
+        (say("procesos matados", "kills"), kills, False),
         (say("perdidas", "lost"), figures.lost, True),
         (say("asientos vendidos de más", "oversold"), figures.oversold, True),
         (say("cobros sin asiento", "charged without seat"), figures.charged_without_seat, True),
@@ -198,7 +219,7 @@ def picture(one: StageReport, say: Say) -> str:
         f'<text x="0" y="12">{axis} (max {highest})</text>',
     ]
     for index, counts in sorted(history.buckets.items()):
-        parts += _column(_LEFT + index * BUCKET_S * scale, BUCKET_S * scale, counts, highest)
+        parts += _column(_LEFT + index * BUCKET_S * scale, BUCKET_S * scale, counts, highest, say)
     step = max(1, round(last_s / 12))
     for second in range(0, int(last_s) + 1, step):
         x = _LEFT + second * scale
@@ -211,13 +232,13 @@ def picture(one: StageReport, say: Say) -> str:
         parts.append(f'<text x="0" y="{y + 11}">{escape(lane)}</text>')
         parts += [_bar(bar, y, scale) for bar in history.bars if bar.lane == lane]
     key = "".join(
-        f'<span><i style="background:{colour}"></i>{name}</span>'
+        f'<span><i style="background:{colour}"></i>{say(*_WORDS[name])}</span>'
         for name, colour in {**_COLOURS, **_LANES}.items()
     )
     return "".join(parts) + f'</svg><p class="key">{key}</p>'
 
 
-def _column(x: float, width: float, counts: Counter[str], highest: int) -> list[str]:
+def _column(x: float, width: float, counts: Counter[str], highest: int, say: Say) -> list[str]:
     drawn, top = [], float(_PLOT)
     for name in OUTCOMES:
         if counts[name]:
@@ -225,7 +246,7 @@ def _column(x: float, width: float, counts: Counter[str], highest: int) -> list[
             top -= size
             drawn.append(
                 f'<rect x="{x:.1f}" y="{top:.1f}" width="{max(width - 0.5, 0.5):.1f}" height="{size:.1f}"'
-                f' fill="{_COLOURS[name]}"><title>{name}: {counts[name]}</title></rect>'
+                f' fill="{_COLOURS[name]}"><title>{say(*_WORDS[name])}: {counts[name]}</title></rect>'
             )
     return drawn
 

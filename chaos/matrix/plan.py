@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chaos.matrix.acts import Act
+from chaos.matrix.acts import Act, needs_short_holds
 
 _WEIGHTS: Final = {
     "kill": 3,
@@ -29,7 +29,7 @@ class Stage:
     Attributes:
         name: For the report.
         seconds: How long buyers buy and the nemesis strikes.
-        links: Whether all calls go through proxies.
+        links: Whether all calls go through proxies; holds are short there, too, so that some end before their sale.
         small_disk: Whether the data folder is one that can be filled.
     """
 
@@ -55,6 +55,8 @@ def stages(budget_s: float, only: str | None) -> list[Stage]:
         return list(found.values())
     family = only.partition(":")[0]
     name = {"link": "links", "disk": "disk"}.get(family, "direct")
+    if needs_short_holds(only):
+        name = "links"
     one = found[name]
     return [Stage(one.name, budget_s, one.links, one.small_disk)]
 

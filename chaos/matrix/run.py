@@ -5,6 +5,7 @@ import contextlib
 import importlib.util
 import json
 import random
+import shutil
 import signal
 import sqlite3
 import sys
@@ -35,6 +36,9 @@ REST_S: Final = 30.0
 """Longest wait until nothing is open any more, once all faults are off."""
 
 ENVIRONMENT: Final = {"GATEWAY_MAX_INFLIGHT": "24", "LOG_LEVEL": "warning"}
+SHORT_HOLDS: Final = {"HOLD_TTL_S": "1", "HOLD_GRACE_S": "0", "SWEEP_PAUSE_S": "0"}
+"""What makes holds end while a slow provider is asked."""
+
 _MAX_BACKOFF_S: Final = 0.3
 _SEATS_PER_S: Final = 300
 _PORTS: Final = range(20_000, 32_000)
@@ -143,7 +147,9 @@ async def _stage(order: Order, stage: Stage, tell: Tell) -> StageReport:
     try:
         async with _field(order, stage, report.history) as (field, journal):
             points = await _points(field)
-            acts = acts_for(points, links=stage.links, small_disk=stage.small_disk)
+            acts = acts_for(
+                points, links=stage.links, short_holds=stage.links, small_disk=stage.small_disk
+            )
             buying = asyncio.create_task(field.crowd.buy(order.buyers))
             try:
                 await _break(field, acts, order, stage, tell)
@@ -153,6 +159,8 @@ async def _stage(order: Order, stage: Stage, tell: Tell) -> StageReport:
                 await buying
             tell(stage.seconds, f"{stage.name}: rest")
             await _settle(field, journal, report)
+            if stage.small_disk and not report.ok:  # the evidence would go with the disk
+                shutil.copytree(field.stack.data, order.data / "disk.kept", dirs_exist_ok=True)
     except NoSmallDisk as reason:
         report.skipped = str(reason)
     return report
@@ -178,7 +186,7 @@ async def _field(
                 base_port=base_port,
                 data=folder,
                 files=files,
-                environment=ENVIRONMENT,
+                environment={**ENVIRONMENT, **(SHORT_HOLDS if stage.links else {})},
                 quiet=not stage.small_disk,  # a log on a full disk would be a fault of its own
                 max_backoff_s=_MAX_BACKOFF_S,
             )

@@ -84,7 +84,7 @@ class Reservations:
         try:
             return _understood(await self._resend.post("/reserve", body, key=key))
         except Refused as refused:
-            if not is_public(refused):
+            if not is_public(refused) or _is_about_itself(refused):
                 raise InDoubt(f"re-send: {refused}") from None
             raise relayed(refused) from None
         except NotSent as error:
@@ -129,6 +129,11 @@ class Reservations:
     def _soon_s(self) -> float:
         """One, two or three seconds: those who were turned away must not come back in step."""
         return 1.0 + self._runtime.random.randrange(3)
+
+
+def _is_about_itself(refused: Refused) -> bool:
+    """Whether a refused re-send may say nothing about the first send: its own row could not be looked up."""
+    return refused.code == "storage_unavailable" and refused.problem.get("replayed") is not True
 
 
 def _token(token: str | None) -> dict[str, str]:

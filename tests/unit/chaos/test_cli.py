@@ -88,7 +88,17 @@ def mesh():
 
 
 def test_help_speaks_both_languages_and_teaches():
-    for arguments in ([], ["up"], ["ps"], ["kill"], ["chaos"], ["chaos", "on"], ["load"], ["race"]):
+    for arguments in (
+        [],
+        ["up"],
+        ["ps"],
+        ["kill"],
+        ["chaos"],
+        ["chaos", "on"],
+        ["load"],
+        ["race"],
+        ["audit"],
+    ):
         spanish = invoke(*arguments, "--help")
         english = invoke(*arguments, "--help", lang="en")
         assert spanish.exit_code == english.exit_code == 0
