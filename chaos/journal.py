@@ -45,6 +45,9 @@ _NO_EFFECT: Final = frozenset(
 )
 """Answers to a reservation that promise: no seat and no money by this request."""
 
+_NEVER_SENT: Final = frozenset({"ConnectError", "ConnectTimeout"})
+"""Failures (httpx's names) before anything was sent."""
+
 _NEVER_STARTED: Final = frozenset({400, 401, 403, 404, 405, 413, 415, 422, 429})
 
 
@@ -103,7 +106,7 @@ def outcome_of(op: Op, status: int, code: str) -> Outcome:
     again. `request_in_progress` is info: whatever is in progress may still end in a sale.
     """
     if status in (0, 202):
-        return "info"
+        return "fail" if code in _NEVER_SENT else "info"
     if 200 <= status < 300:
         return "ok"
     if op == "cancel":

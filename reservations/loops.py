@@ -43,15 +43,18 @@ class Recovery:
         self._svc = svc
         self._open = metrics.gauge("saga_open", "Reservations not at an end.", ("state",))
         self._pending = metrics.gauge("outbox_pending", "Outbox rows not sent.", ("kind",))
+        self._loop = Loop("saga-recovery", self.step, period_s=1.0)
         # Recoveries still under way; removed by themselves when done.
         self._running: set[asyncio.Task[None]] = set()
+        # Whether the last look found more than there was room for; written by `step` only.
+        self._more = False
         # Names seen so far, so that a count that falls to nothing shows as 0.
         self._seen: set[str] = set()
         self.counts: dict[str, int] = {}
 
     def loop(self) -> Loop:
         """The supervised loop."""
-        return Loop("saga-recovery", self.step, period_s=1.0)
+        return self._loop
 
     async def step(self) -> bool:
         """One look at what is due."""
@@ -59,14 +62,21 @@ class Recovery:
         self._show(await svc.sagas.counts())
         concurrency = svc.settings.recovery_concurrency
         rows = await svc.sagas.due(single=svc.settings.orchestrators == 1, limit=4 * concurrency)
+        self._more = False
         for row in rows:
             if len(self._running) >= concurrency:
+                self._more = True
                 break
             if not svc.drivers.is_running(row.reservation_id):
                 task = svc.drivers.start(row.reservation_id, recover(svc, row))
                 self._running.add(task)
-                task.add_done_callback(self._running.discard)
+                task.add_done_callback(self._ended)
         return False
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if self._more:  # a crowd after a crash is worked off as fast as the callees answer
+            self._loop.wake()
 
     def _show(self, counts: dict[str, int]) -> None:
         self.counts = counts

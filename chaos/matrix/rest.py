@@ -43,13 +43,17 @@ _OPEN: Final = (
 )
 
 
+_FINAL: Final = frozenset({402, 404, 409, 504})
+"""Statuses that decide a key, whatever its earlier deliveries heard; 429 and 503 are about one delivery."""
+
+
 @dataclass(frozen=True, slots=True)
 class Figures:
     """What became of everything; the last five must be zero.
 
     Attributes:
         acknowledged: Purchases that a buyer was told are confirmed.
-        unknown: Keys whose last answer left it open.
+        unknown: Keys that were left open by one answer and decided by no other.
         confirmed: Confirmed reservations in the end.
         lost: Acknowledged, not cancelled by their buyer, and not confirmed.
         oversold: Seats that more than one confirmed reservation has, or that a confirmed one has not got in inventory.
@@ -109,6 +113,7 @@ def figures(data: Path, entries: Iterable[Entry]) -> Figures:
     """Add up databases and journal; meant for a mesh at rest."""
     last: dict[str, Entry] = {}
     deliveries: Counter[str] = Counter()
+    in_doubt: set[str] = set()
     acknowledged: set[str] = set()
     cancelled: set[str] = set()
     for entry in entries:
@@ -118,6 +123,10 @@ def figures(data: Path, entries: Iterable[Entry]) -> Figures:
             continue
         last[entry.key] = entry
         deliveries[entry.key] += 1
+        if entry.outcome == "info":
+            in_doubt.add(entry.key)
+        elif entry.outcome == "ok" or entry.status in _FINAL:
+            in_doubt.discard(entry.key)
         if entry.outcome == "ok" and entry.code == "confirmed":
             acknowledged.add(entry.reservation_id or "")
     confirmed = {
@@ -142,7 +151,7 @@ def figures(data: Path, entries: Iterable[Entry]) -> Figures:
     owed = {ref: amount for ref, (amount, _) in confirmed.items()}
     return Figures(
         acknowledged=len(acknowledged),
-        unknown=sum(entry.outcome == "info" for entry in last.values()),
+        unknown=len(in_doubt),
         confirmed=len(confirmed),
         lost=len(acknowledged - ids - cancelled),
         oversold=_oversold(data, {ref: seats for ref, (_, seats) in confirmed.items()}),

@@ -78,6 +78,8 @@ def test_journals_of_a_mesh_are_found_oldest_first(tmp_path):
         ("reserve", 200, "confirmed", "ok"),
         ("reserve", 202, "pending", "info"),
         ("reserve", 0, "ReadTimeout", "info"),
+        ("reserve", 0, "RemoteProtocolError", "info"),
+        ("reserve", 0, "ConnectError", "fail"),
         ("reserve", 409, "sold_out", "fail"),
         ("reserve", 402, "payment_declined", "fail"),
         ("reserve", 504, "payment_timeout", "fail"),

@@ -15,7 +15,9 @@ async def test_a_resend_that_could_not_be_stored_is_no_refusal_of_the_first_send
         await m.fault("notifications", "latency", seconds=0.4)
         await m.fault("reservations", "lost_reply", enabled=True, route="/reserve")
         buying = asyncio.create_task(m.reserve())
-        await asyncio.sleep(0.2)  # confirmed; the notice is on its way, and then the answer will be lost
+        await asyncio.sleep(
+            0.2
+        )  # confirmed; the notice is on its way, and then the answer will be lost
         await m.fault("reservations", "lost_reply", enabled=False)
         await m.fault("reservations", "db_flap", enabled=True, probability=1.0)
         answer = await buying
