@@ -64,7 +64,7 @@ def real() -> Runtime:
             max_keepalive_connections=MAX_CONNECTIONS,
             keepalive_expiry=10.0,  # below uvicorn's 30 s, so that we close first and never race its close
         )
-        return httpx.AsyncHTTPTransport(verify=tls, limits=limits, trust_env=False)
+        return _Wire(verify=tls, limits=limits, trust_env=False)
 
     async def connect_db(path: Path) -> aiosqlite.Connection:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,6 +79,22 @@ def real() -> Runtime:
         connect_db=connect_db,
         resilience=resilience.Runtime(clock=time.monotonic, sleep=asyncio.sleep, random=rng.random),
     )
+
+
+class _Wire(httpx.AsyncHTTPTransport):
+    """httpx's own transport, out of which nothing comes but httpx's errors.
+
+    A connection that is reset while it is being opened makes anyio raise AttributeError (its socket is gone already),
+    which httpcore and httpx let through: a caller would take it for a bug of its own. It is silence like any other.
+    """
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return await super().handle_async_request(request)
+        except httpx.HTTPError:
+            raise
+        except Exception as error:
+            raise httpx.ReadError(repr(error), request=request) from error
 
 
 class _InlineConnection(aiosqlite.Connection):

@@ -167,6 +167,8 @@ async def _ask(
         found = response.json()
     except httpx.TransportError as error:
         return 0, {"code": type(error).__name__}
+    except AttributeError:  # anyio's word for a connection that was reset while it was opened
+        return 0, {"code": "ReadError"}
     except ValueError:
         return response.status_code, {"code": "nonsense"}
     answer = found if isinstance(found, dict) else {}
