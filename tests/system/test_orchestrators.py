@@ -125,6 +125,21 @@ def rows(data, sql):
         return db.execute(sql).fetchall()
 
 
+def stopped_outside_a_commit(pid, data):
+    """Whether `pid` is stopped now without SQLite's write lock; with it, the lock would stop the other process too."""
+    os.kill(pid, signal.SIGSTOP)
+    with closing(
+        sqlite3.connect(data / "reservations.db", timeout=0.5, isolation_level=None)
+    ) as db:
+        try:
+            db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            os.kill(pid, signal.SIGCONT)
+            return False
+        db.execute("ROLLBACK")
+    return True
+
+
 def agree(answers, data):
     """Every acknowledgement is a confirmed reservation, no refusal is."""
     confirmed = {ref.rpartition(".")[0] for ref in books(data).confirmed}
@@ -152,7 +167,7 @@ async def test_a_paused_orchestrator_is_taken_over_and_fenced_when_it_wakes(tmp_
         await fault(stack, "payments", "latency", seconds=0.5)
         before = len(answers)
         await until(lambda: len(answers) >= before + 12, 30)
-        os.kill(pid, signal.SIGSTOP)
+        await until(lambda: stopped_outside_a_commit(pid, tmp_path), 15)
         paused_for = asyncio.create_task(asyncio.sleep(5))
         taken = "SELECT COUNT(*) FROM saga_log WHERE step = 'recover' AND from_state = to_state"
         try:
