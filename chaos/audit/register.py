@@ -9,7 +9,7 @@ Wing 1990), by the search of Wing and Gong with the memo of Lowe: "Testing for l
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from math import inf
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from chaos.audit.books import Books
 
@@ -103,9 +103,12 @@ def seat_histories(books: Books) -> Mapping[Seat, list[Operation]]:
             " WHERE reservation_id IN (SELECT reservation_id FROM ever_confirmed)"
         )
     }
+    asked = _asked_back(books)
     found: dict[Seat, list[Operation]] = defaultdict(list)
     for reservation_id, (event_id, seats, start, end) in _bookings(books, stored).items():
-        given_back = _give_back(books, reservation_id, stored.get(reservation_id))
+        given_back = _give_back(
+            reservation_id, asked.get(reservation_id), stored.get(reservation_id)
+        )
         for seat in seats:
             history = found[event_id, seat]
             history.append(Operation("book", reservation_id, start, end, must=True))
@@ -152,19 +155,31 @@ def _bookings(
     return found
 
 
-def _give_back(books: Books, reservation_id: str, stored: Any) -> Operation | None:
+def _asked_back(books: Books) -> dict[str, tuple[float, float | None]]:
+    """By reservation whose cancellation may have had an effect: earliest start, and earliest end of a refund."""
+    return {
+        row[0]: (row[1], row[2])
+        for row in books.rows(
+            "SELECT reservation_id, MIN(invoked_at),"
+            " MIN(completed_at) FILTER (WHERE outcome = 'ok' AND code = 'refunded') FROM journal"
+            " WHERE op = 'cancel' AND outcome IN ('ok', 'info') GROUP BY reservation_id"
+        )
+    }
+
+
+def _give_back(
+    reservation_id: str,
+    asked: tuple[float, float | None] | None,
+    stored: tuple[str, str, str] | None,
+) -> Operation | None:
     state = None if stored is None else stored[2]
-    start, end = books.rows(
-        "SELECT MIN(invoked_at), MIN(completed_at) FILTER (WHERE outcome = 'ok' AND code = 'refunded') FROM journal"
-        " WHERE op = 'cancel' AND outcome IN ('ok', 'info') AND reservation_id = ?1",
-        (reservation_id,),
-    )[0]
-    if start is None and state not in ("REFUNDING", "REFUNDED"):
+    if asked is None and state not in ("REFUNDING", "REFUNDED"):
         return None
+    start, end = asked or (0.0, None)
     return Operation(
         "give_back",
         reservation_id,
-        0.0 if start is None else start,
+        start,
         _BY_NOW if end is None else end,
         must=state == "REFUNDED",
     )

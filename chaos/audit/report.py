@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from chaos import journal
-from chaos.audit.books import Books
+from chaos.audit.books import Books, in_folder
 from chaos.audit.invariants import INVARIANTS
 from chaos.audit.refusals import not_judged
 from chaos.audit.rule import Finding, Invariant
+from chaos.journal import Recording
 
 SHOWN: Final = 20
 """Findings of one invariant that a report lists; all are counted."""
@@ -33,6 +34,8 @@ _FACTS: Final = {
     " WHERE op = 'reserve' AND reservation.reservation_id IN (SELECT reservation_id FROM ever_confirmed)"
     " GROUP BY journal.scope, journal.key HAVING SUM(outcome = 'info') > 0 AND SUM(outcome = 'ok') = 0)",
 }
+
+_ALL_FACTS: Final = f"SELECT {', '.join(f'({sql})' for sql in _FACTS.values())}"
 
 _NAMED: Final = {
     "dead_letters": "SELECT notification_id FROM message WHERE state = 'DEAD' ORDER BY 1",
@@ -138,18 +141,33 @@ def audit(data: Path, *, now: float, journals: Sequence[Path] = ()) -> Report:
         NotAJournal: A journal cannot be read.
     """
     recordings = [journal.read(path) for path in journals]
-    with Books(data, now=now, recordings=recordings) as books:
+    with Books(in_folder(data)) as books:
+        return audit_books(books, now=now, recordings=recordings)
+
+
+def audit_books(books: Books, *, now: float, recordings: Sequence[Recording] = ()) -> Report:
+    """The same on books that are open, and stay so: cheaper by more than half from the second time on.
+
+    Args:
+        books: The databases.
+        now: Epoch seconds, by the clock of the services.
+        recordings: Journals of buyers, as read or as kept in memory; each has a path of its own.
+
+    Raises:
+        BooksMissing: A database has no tables yet.
+    """
+    with books.as_of(now, recordings):
         return Report(
             results=judge(books),
-            facts={name: books.rows(sql)[0][0] for name, sql in _FACTS.items()},
+            facts=dict(zip(_FACTS, books.rows(_ALL_FACTS)[0], strict=True)),
             named={name: [row[0] for row in books.rows(sql)] for name, sql in _NAMED.items()},
             refusals_not_judged=not_judged(books),
-            journals=tuple(str(path) for path in journals),
+            journals=tuple(str(recording.path) for recording in recordings),
         )
 
 
 def judge(books: Books) -> tuple[Result, ...]:
-    """Every invariant on open books."""
+    """Every invariant, within `books.as_of`."""
     heard = bool(books.recordings)
     return tuple(
         Result(one, judged, tuple(one.findings(books)) if judged else ())

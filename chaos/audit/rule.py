@@ -49,4 +49,4 @@ class Invariant:
         if not isinstance(self.rule, str):
             return sorted(set(self.rule(books)))
         rows = books.rows(self.rule, {"now": books.now})
-        return sorted({Finding(str(what), str(facts)) for what, facts in rows})
+        return sorted({Finding(str(what), str(facts)) for what, facts in rows}) if rows else []

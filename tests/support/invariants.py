@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chaos.audit import Books as OpenBooks
+from chaos.audit import in_folder
 from chaos.audit.report import judge
 from chaos.state import wall_clock
 
@@ -22,7 +23,8 @@ class Books(NamedTuple):
 
 def books(data: Path, *, now: float | None = None) -> Books:
     """Audit every database in `data`, as if at rest; `now` in epoch seconds, by this machine's clock if not given."""
-    with OpenBooks(data, now=wall_clock().timestamp() if now is None else now) as opened:
+    moment = wall_clock().timestamp() if now is None else now
+    with OpenBooks(in_folder(data)) as opened, opened.as_of(moment):
         confirmed = opened.rows(
             "SELECT reservation_id || '.' || attempt, quantity * unit_price FROM reservation WHERE state = 'CONFIRMED'"
         )
