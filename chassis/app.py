@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
+from prometheus_client import Histogram
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,7 +20,7 @@ from chassis.clients import Upstream
 from chassis.docs import docs_routes
 from chassis.errors import DeadlineGone, Overloaded, RateLimited, ServiceError
 from chassis.health import Health, health_routes
-from chassis.problems import ProblemMiddleware
+from chassis.problems import ProblemMiddleware, problem_routes
 from chassis.requests import BodyLimitMiddleware, RequestContextMiddleware
 from chassis.runtime import Runtime
 from chassis.settings import ServiceSettings
@@ -86,7 +87,7 @@ class Chassis:
         self.settings = settings
         self.runtime = runtime
         self.metrics = Metrics()
-        self.health = Health()
+        self.health = Health(self.metrics, self.refresh)
         self.faults = Faults(
             runtime.resilience, name, slow_route, points=points, exit_process=runtime.exit_process
         )
@@ -124,6 +125,9 @@ def build_app(  # noqa: PLR0913 - keyword-only options
 ) -> FastAPI:
     """A FastAPI app whose `request.state.svc` is what `service()` yields.
 
+    Tables of routes are made once per process and shared by its apps: what belongs to one app, a route finds in
+    `request.state` and `request.app.state`.
+
     Args:
         chassis: The shared parts.
         summary: One line for the docs page.
@@ -140,6 +144,9 @@ def build_app(  # noqa: PLR0913 - keyword-only options
         async with service() as svc:
             yield {"svc": svc}
 
+    tables = [problem_routes(), *routers, health_routes(), docs_routes()]
+    if settings.chaos_enabled:
+        tables.append(control_routes())
     app = FastAPI(
         title=f"Taquilla · {chassis.name}",
         summary=summary,
@@ -148,19 +155,18 @@ def build_app(  # noqa: PLR0913 - keyword-only options
         docs_url=None,
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},
+        exception_handlers=dict(problems.HANDLERS),
+        # Not `include_router`, which makes every route anew.
+        routes=[route for table in tables for route in table.routes],
         middleware=_middleware(
             chassis,
             admission or Admission(Limit(fixed=settings.max_inflight), queue=Queue()),
             EXEMPT + exempt,
         ),
     )
-    problems.install(app)
-    for router in routers:
-        app.include_router(router)
-    app.include_router(health_routes(chassis.health, chassis.metrics, chassis.refresh))
-    app.include_router(docs_routes(chassis.name, specs))
-    if settings.chaos_enabled:
-        app.include_router(control_routes(chassis.faults, settings.chaos_token))
+    app.state.health = chassis.health
+    app.state.specs = specs or {chassis.name: "/openapi.json"}
+    app.state.faults, app.state.chaos_token = chassis.faults, settings.chaos_token
     return app
 
 
@@ -231,6 +237,8 @@ class _MetricsMiddleware:
         self.app = app
         self._mono = chassis.runtime.mono
         self._metrics = chassis.metrics
+        # By method, route template and status, as in the registry.
+        self._timed: dict[tuple[str, str, int], Histogram] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -251,6 +259,8 @@ class _MetricsMiddleware:
         finally:
             self._metrics.in_flight.dec()
             route = getattr(scope.get("route"), "path", "other")
-            self._metrics.requests.labels(scope["method"], route, status).observe(
-                self._mono() - started_s
-            )
+            key = (scope["method"], route, status)
+            timed = self._timed.get(key)
+            if timed is None:
+                timed = self._timed[key] = self._metrics.requests.labels(*key)
+            timed.observe(self._mono() - started_s)

@@ -5,10 +5,11 @@ The page itself holds no script, so it works under a strict content security pol
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
 from chassis.errors import NotFound
@@ -61,19 +62,14 @@ show(picker.value);
 """
 
 
-def docs_routes(own: str, specs: Mapping[str, str] | None = None) -> APIRouter:
-    """`GET /docs` and its assets.
-
-    Args:
-        own: The service whose `/openapi.json` is shown first.
-        specs: Name to address of every spec offered; the own one by default.
-    """
+@cache
+def docs_routes() -> APIRouter:
+    """`GET /docs` and its assets; the page offers `app.state.specs`, name to address of every spec."""
     router = APIRouter(include_in_schema=False)
-    page = _PAGE.format(specs=json.dumps(specs or {own: "/openapi.json"}))
 
     @router.get("/docs")
-    async def docs_page() -> HTMLResponse:
-        return HTMLResponse(page)
+    async def docs_page(request: Request) -> HTMLResponse:
+        return HTMLResponse(_PAGE.format(specs=json.dumps(request.app.state.specs)))
 
     @router.get("/docs/assets/{name}")
     async def asset(name: str) -> Response:

@@ -1,9 +1,10 @@
 """`/healthz` (alive: never checks dependencies), `/readyz` (can serve; `?verbose=1` shows live values), `/metrics`."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from functools import cache
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -13,9 +14,16 @@ Check = Callable[[], Awaitable[bool]]
 
 
 class Health:
-    """The checks and live values of one app; filled by its composition root while it starts."""
+    """The checks and live values of one app; filled by its composition root while it starts.
 
-    def __init__(self) -> None:
+    Args:
+        metrics: The registry behind `/metrics`.
+        refresh: Called before each scrape, for gauges that mirror live state.
+    """
+
+    def __init__(self, metrics: Metrics, refresh: Callable[[], None]) -> None:
+        self._metrics = metrics
+        self._refresh = refresh
         # Written by create_app's lifespan, read by the routes.
         self.checks: dict[str, Check] = {}
         self.values: dict[str, Callable[[], Any]] = {}
@@ -25,15 +33,23 @@ class Health:
         results = {name: await check() for name, check in self.checks.items()}
         return all(results.values()), results
 
+    def scrape(self) -> bytes:
+        """Every metric as it stands, in Prometheus' text format."""
+        self._refresh()
+        return generate_latest(self._metrics.registry)
 
-def health_routes(health: Health, metrics: Metrics, refresh: Callable[[], None]) -> APIRouter:
-    """The three routes.
 
-    Args:
-        health: What to report.
-        metrics: The registry behind `/metrics`.
-        refresh: Called before each scrape, for gauges that mirror live state.
-    """
+async def _own(request: Request) -> Health:
+    health: Health = request.app.state.health
+    return health
+
+
+Own = Annotated[Health, Depends(_own)]
+
+
+@cache
+def health_routes() -> APIRouter:
+    """The three routes; they report the `app.state.health` of the app that is asked."""
     router = APIRouter(tags=["health"])
 
     @router.get("/healthz", summary="¿Está vivo? · Is it alive?")
@@ -46,7 +62,7 @@ def health_routes(health: Health, metrics: Metrics, refresh: Callable[[], None])
         response_model=None,
         responses={503: {"description": "Todavía no · Not yet"}},
     )
-    async def readyz(*, verbose: bool = False) -> JSONResponse:
+    async def readyz(health: Own, *, verbose: bool = False) -> JSONResponse:
         ready, checks = await health.report()
         body: dict[str, Any] = {"status": "ready" if ready else "not_ready", "checks": checks}
         if verbose:
@@ -56,8 +72,7 @@ def health_routes(health: Health, metrics: Metrics, refresh: Callable[[], None])
     @router.get(
         "/metrics", summary="Métricas de Prometheus · Prometheus metrics", response_class=Response
     )
-    async def scrape() -> Response:
-        refresh()
-        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    async def scrape(health: Own) -> Response:
+        return Response(health.scrape(), media_type=CONTENT_TYPE_LATEST)
 
     return router

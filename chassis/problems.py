@@ -9,10 +9,11 @@ import html
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -121,18 +122,19 @@ async def _handler(request: Request, error: Exception) -> JSONResponse:
     return response
 
 
-def install(app: FastAPI) -> None:
-    """Register the renderer for everything the framework catches itself, and the pages behind `type`."""
-    for kind in (
-        ServiceError,
-        Rejected,
-        DeadlineExceeded,
-        RequestValidationError,
-        StarletteHTTPException,
-    ):
-        app.add_exception_handler(kind, _handler)
+HANDLERS: Final[Mapping[Any, Any]] = dict.fromkeys(
+    (ServiceError, Rejected, DeadlineExceeded, RequestValidationError, StarletteHTTPException),
+    _handler,
+)
+"""The renderer, for everything the framework catches itself."""
 
-    @app.get("/problems/{code}", include_in_schema=False)
+
+@cache
+def problem_routes() -> APIRouter:
+    """The pages behind `type`."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/problems/{code}")
     async def problem_page(code: str) -> HTMLResponse:
         if code not in PROBLEMS:
             raise NotFound
@@ -146,6 +148,8 @@ def install(app: FastAPI) -> None:
             f'<!doctype html><html lang="es"><meta charset="utf-8"><title>{html.escape(code)}</title>'
             f"<p><code>{html.escape(code)}</code></p>{body}</html>"
         )
+
+    return router
 
 
 class ProblemMiddleware:

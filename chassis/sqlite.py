@@ -144,9 +144,12 @@ class Writer:
         self._path = path
         self._schema = schema
         self._runtime = runtime
-        self._metrics = metrics
         self._plan = plan
         self.name = path.stem
+        self._waiting = metrics.store_queue.labels(self.name)
+        self._errors = metrics.store_errors.labels(self.name)
+        self._duration = metrics.store_commit.labels(self.name)
+        self._size = metrics.store_batch.labels(self.name)
         self._lock = asyncio.Lock()
         # Appended by callers, drained by the writer's own loop only.
         self._queue: deque[_Item] = deque()
@@ -193,7 +196,7 @@ class Writer:
         """
         item = _Item(transaction, asyncio.get_running_loop().create_future())
         self._queue.append(item)
-        self._metrics.store_queue.labels(self.name).set(len(self._queue))
+        self._waiting.set(len(self._queue))
         self.loop.wake()
         value: T = await item.answer
         return value
@@ -207,7 +210,7 @@ class Writer:
             try:
                 outcomes = await self._commit([item.transaction for item in batch])
             except (sqlite3.Error, ValueError, OSError) as error:
-                self._metrics.store_errors.labels(self.name).inc()
+                self._errors.inc()
                 log.warning(
                     "store_batch_failed", database=self.name, items=len(batch), error=repr(error)
                 )
@@ -220,8 +223,8 @@ class Writer:
                 raise
             else:
                 self._answer(batch, outcomes)
-            self._metrics.store_commit.labels(self.name).observe(self._runtime.mono() - started)
-            self._metrics.store_batch.labels(self.name).observe(len(batch))
+            self._duration.observe(self._runtime.mono() - started)
+            self._size.observe(len(batch))
             return bool(self._queue)
 
     async def _commit(self, transactions: list[Transaction]) -> list[_Outcome]:

@@ -49,6 +49,8 @@ class Metrics:
             ["name", "kind"],
             registry=registry,
         )
+        # By name and kind; filled by `on_policy_event`, which every attempt of every call passes.
+        self._counted: dict[tuple[str, str], Counter] = {}
         self._policy = {
             part: Gauge(f"resilience_{name}", documentation, ["name", "host"], registry=registry)
             for part, name, documentation in _POLICY_GAUGES
@@ -108,11 +110,15 @@ class Metrics:
 
     def on_policy_event(self, event: Event) -> None:
         """The listener that every policy of the app gets: counts, and logs what people must see."""
-        self.resilience_events.labels(event.name, event.kind).inc()
+        key = (event.name, event.kind)
+        counted = self._counted.get(key)
+        if counted is None:
+            counted = self._counted[key] = self.resilience_events.labels(*key)
+        counted.inc()
         if event.kind.startswith("breaker_"):
-            log.warning(event.kind, edge=event.name, **dict(event.detail))
+            log.warning(event.kind, edge=event.name, **event.detail)
         else:
-            log.debug(event.kind, edge=event.name, **dict(event.detail))
+            log.debug(event.kind, edge=event.name, **event.detail)
 
 
 def configure_logs(service: str, settings: ServiceSettings) -> None:

@@ -1,5 +1,6 @@
 """Inventory's routes: parse, call, render."""
 
+from functools import cache
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -54,6 +55,7 @@ def _event(counts: Counts) -> EventView:
     )
 
 
+@cache
 def routes(*, lab: bool) -> APIRouter:
     """All routes; `lab` adds the reset."""
     router = APIRouter(tags=["inventory"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from types import MappingProxyType
 from typing import Annotated, Final
 
@@ -66,6 +67,7 @@ def _view(row: MessageRow) -> MessageView:
     )
 
 
+@cache
 def routes() -> APIRouter:
     """All routes."""
     router = APIRouter(tags=["notifications"])

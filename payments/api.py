@@ -1,5 +1,6 @@
 """Payments' routes: parse, call, render."""
 
+from functools import cache
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -45,6 +46,7 @@ def _view(row: PaymentRow) -> PaymentView:
     )
 
 
+@cache
 def routes() -> APIRouter:
     """All routes."""
     router = APIRouter(tags=["payments"])

@@ -1,6 +1,7 @@
 """Routes of reservations: parse, call, render."""
 
 from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Request, Response
@@ -113,6 +114,7 @@ def _view(
     )
 
 
+@cache
 def routes() -> APIRouter:
     """All routes."""
     router = APIRouter(tags=["reservations"])

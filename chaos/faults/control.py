@@ -4,9 +4,10 @@ Refusals: 401 `unauthorized`, 404 `fault_not_found`; a bad body is the applicati
 """
 
 import hmac
+from functools import cache
 from typing import Annotated, Any, Final, Self
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Body, Depends, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -113,18 +114,22 @@ _DETAILS: Final = {
 }
 
 
-def control_routes(faults: Faults, token: str | None) -> APIRouter:
-    """Routes that show and switch `faults`.
+async def _own(request: Request) -> Faults:
+    faults: Faults = request.app.state.faults
+    return faults
 
-    Args:
-        faults: The service's live switches.
-        token: Bearer token that every call must carry; None or "" leaves the switches open
-            (loopback only).
+
+Own = Annotated[Faults, Depends(_own)]
+
+
+@cache
+def control_routes() -> APIRouter:
+    """Routes that show and switch the faults of the app that is asked.
+
+    Its `app.state.faults` are its live switches, `app.state.chaos_token` is the bearer token that
+    every call must carry; None or "" leaves the switches open (loopback only).
     """
     router = APIRouter(tags=["chaos"])
-
-    def guarded(request: Request) -> JSONResponse | None:
-        return None if _is_allowed(request, token) else _problem(request, 401, "unauthorized")
 
     @router.get(
         "/chaos",
@@ -132,8 +137,8 @@ def control_routes(faults: Faults, token: str | None) -> APIRouter:
         responses=_REFUSALS,
         summary="Fallos y su estado · Faults and their state",
     )
-    async def list_faults(request: Request) -> Response | FaultList:
-        return guarded(request) or _view_all(faults)
+    async def list_faults(request: Request, faults: Own) -> Response | FaultList:
+        return _refusal(request) or _view_all(faults)
 
     @router.delete(
         "/chaos",
@@ -141,8 +146,8 @@ def control_routes(faults: Faults, token: str | None) -> APIRouter:
         responses=_REFUSALS,
         summary="Apagar todos los fallos · Switch every fault off",
     )
-    async def switch_all_off(request: Request) -> Response | FaultList:
-        refusal = guarded(request)
+    async def switch_all_off(request: Request, faults: Own) -> Response | FaultList:
+        refusal = _refusal(request)
         if refusal is not None:
             return refusal
         faults.reset()
@@ -156,10 +161,11 @@ def control_routes(faults: Faults, token: str | None) -> APIRouter:
     )
     async def switch(
         request: Request,
+        faults: Own,
         fault: str,
         order: Annotated[FaultSwitch, Body(openapi_examples=_EXAMPLES)],
     ) -> Response | FaultView:
-        refusal = guarded(request)
+        refusal = _refusal(request)
         if refusal is not None:
             return refusal
         try:
@@ -215,7 +221,12 @@ def _view_all(faults: Faults) -> FaultList:
     return FaultList(service=faults.service, faults=[_view(state) for state in faults.states()])
 
 
-def _is_allowed(request: Request, token: str | None) -> bool:
+def _refusal(request: Request) -> JSONResponse | None:
+    return None if _is_allowed(request) else _problem(request, 401, "unauthorized")
+
+
+def _is_allowed(request: Request) -> bool:
+    token: str | None = request.app.state.chaos_token
     if not token:
         return True
     scheme, _, given = request.headers.get("authorization", "").partition(" ")

@@ -1,6 +1,7 @@
 """The buyers' API: what there is to buy."""
 
 import re
+from functools import cache
 from typing import Final
 
 from fastapi import APIRouter
@@ -15,6 +16,7 @@ from gateway.schemas import EventList, SeatList
 EVENT_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
+@cache
 def routes() -> APIRouter:
     """Events and seats."""
     router = APIRouter(prefix="/api")

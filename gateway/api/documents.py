@@ -1,5 +1,6 @@
 """The API documents of all five services, for the docs page."""
 
+from functools import cache
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -10,6 +11,7 @@ from gateway.api.parts import Svc
 from gateway.errors import CatalogueUnavailable
 
 
+@cache
 def routes() -> APIRouter:
     """`GET /openapi/{svc}.json`."""
     router = APIRouter(tags=["documentos · documents"])

@@ -5,6 +5,7 @@ With a `CHAOS_TOKEN`, whatever changes something needs it as a bearer token.
 
 import hmac
 from dataclasses import asdict
+from functools import cache
 from typing import Any, Final
 
 import httpx
@@ -42,6 +43,7 @@ async def _may_break(request: Request, svc: Svc) -> None:
         raise Unauthorized
 
 
+@cache
 def routes() -> APIRouter:
     """`/api/lab/…`."""
     router = APIRouter(prefix="/api/lab", tags=["laboratorio · lab"])
@@ -111,6 +113,7 @@ def routes() -> APIRouter:
     return router
 
 
+@cache
 def relay_routes() -> APIRouter:
     """`/svc/{service}/…`: a service's own API through this port."""
     router = APIRouter(include_in_schema=False)

@@ -1,6 +1,7 @@
 """The live stream: server-sent events, a snapshot first and then what changed."""
 
 from collections.abc import AsyncIterator
+from functools import cache
 
 import anyio
 from fastapi import APIRouter
@@ -21,6 +22,7 @@ FAREWELL_S = 1.0
 """What a stream has for its last bytes when the process stops, seconds."""
 
 
+@cache
 def routes() -> APIRouter:
     """`GET /api/live`."""
     router = APIRouter(prefix="/api", tags=["en vivo · live"])

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Final
 
@@ -32,6 +33,7 @@ class _File:
         return Response(self.content, media_type=self.media_type, headers=headers)
 
 
+@cache
 def routes(*, lab_mode: bool) -> APIRouter:
     """`GET /`, `GET /r/{id}` and what they load.
 

@@ -1,6 +1,7 @@
 """The buyers' API: reservations."""
 
 import re
+from functools import cache
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Request
@@ -88,6 +89,7 @@ _CANCEL_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
+@cache
 def routes() -> APIRouter:
     """Reserve, look, cancel."""
     router = APIRouter(prefix="/api")

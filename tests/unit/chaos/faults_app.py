@@ -30,7 +30,8 @@ def make_app(faults: Faults, token: str | None = None) -> FastAPI:
     """Answers on every path with what it read, and counts how often it ran in `app.state.runs`."""
     app = FastAPI()
     app.state.runs = []
-    app.include_router(control_routes(faults, token))
+    app.state.faults, app.state.chaos_token = faults, token
+    app.include_router(control_routes())
 
     @app.get("/healthz")
     async def healthz():

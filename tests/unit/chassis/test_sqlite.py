@@ -26,10 +26,10 @@ class Plans:
 
 
 @asynccontextmanager
-async def writer(tmp_path, *plans):
+async def writer(tmp_path, *plans, metrics=None):
     effects = runtime.simulated(3, {})
     async with Writer.open(
-        tmp_path / "t.db", SCHEMA, effects, Metrics(), plan=Plans(*plans)
+        tmp_path / "t.db", SCHEMA, effects, metrics or Metrics(), plan=Plans(*plans)
     ) as opened:
         yield opened
 
@@ -50,12 +50,14 @@ def stored(tmp_path):
 
 
 async def test_waiting_transactions_share_one_commit(tmp_path):
-    async with writer(tmp_path) as w:
+    metrics = Metrics()
+    async with writer(tmp_path, metrics=metrics) as w:
         names = [f"n{n:03}" for n in range(100)]
         assert await asyncio.gather(*(w.run(insert(name)) for name in names)) == names
-        batches = w._metrics.store_batch.labels("t")._sum.get()
-        commits = w._metrics.registry.get_sample_value("store_batch_size_count", {"database": "t"})
-        assert (batches, commits) == (100, 1)
+        sample = metrics.registry.get_sample_value
+        items = sample("store_batch_size_sum", {"database": "t"})
+        commits = sample("store_batch_size_count", {"database": "t"})
+        assert (items, commits) == (100, 1)
     assert stored(tmp_path) == names
 
 
@@ -93,12 +95,12 @@ async def test_a_failed_commit_is_unknown_to_its_callers(tmp_path, plan, left):
 
 async def test_patience_tries_three_times(tmp_path):
     async with writer(tmp_path, "before", "before") as w:
-        run = patient(w, w._runtime, w._metrics)
+        run = patient(w, w._runtime, Metrics())
         assert await run(insert("a")) == "a"
     assert stored(tmp_path) == ["a"]
     async with writer(tmp_path, "before", "before", "before") as w:
         with pytest.raises(StorageUnavailable):
-            await patient(w, w._runtime, w._metrics)(insert("b"))
+            await patient(w, w._runtime, Metrics())(insert("b"))
 
 
 async def test_cancelled_callers_hurt_nobody(tmp_path):
