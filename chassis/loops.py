@@ -24,22 +24,32 @@ class Loop:
     Args:
         name: Label in logs and metrics.
         step: One round of work; returns True when more work is waiting, which skips the wait.
-        period_s: Longest wait between rounds, seconds; None waits for `wake` only.
+        period_s: Longest wait between rounds, seconds; None waits for `wake` only. `step` may change it.
+        gather_s: After a `wake`, how long to wait for more of them, seconds: what comes together is done together.
     """
 
     def __init__(
-        self, name: str, step: Callable[[], Awaitable[bool | None]], *, period_s: float | None
+        self,
+        name: str,
+        step: Callable[[], Awaitable[bool | None]],
+        *,
+        period_s: float | None,
+        gather_s: float = 0.0,
     ) -> None:
         self.name = name
         self._step = step
-        self._period_s = period_s
+        self.period_s = period_s
+        self._gather_s = gather_s
         self._wake = asyncio.Event()
+        # Whether it was `wake` that ended the rest, rather than the period.
+        self._asked = False
         self._stopping = False
         # Read by readiness; written by the loop's own task only.
         self.failures_in_row = 0
 
     def wake(self) -> None:
-        """Start the next round now."""
+        """Start the next round now, or after `gather_s`."""
+        self._asked = True
         self._wake.set()
 
     def stop(self) -> None:
@@ -55,10 +65,11 @@ class Loop:
                 wait_s = full_jitter_s(self.failures_in_row, 0.05, 2.0, runtime.resilience.random)
                 await runtime.resilience.sleep(wait_s)
             elif not more:
-                await self._rest()
+                await self._rest(runtime)
 
     async def _round(self, runtime: Runtime, metrics: Metrics) -> bool:
         self._wake.clear()
+        self._asked = False
         metrics.loop_rounds.labels(self.name).inc()
         try:
             more = await self._step()
@@ -73,13 +84,17 @@ class Loop:
         metrics.loop_last_success.labels(self.name).set(runtime.now().timestamp())
         return bool(more)
 
-    async def _rest(self) -> None:
-        if self._period_s is None:
+    async def _rest(self, runtime: Runtime) -> None:
+        if self.period_s is None:
             await self._wake.wait()
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._period_s):
+        else:  # a timer, not `asyncio.timeout`: being late is no error here, and nothing need be cancelled
+            timer = asyncio.get_running_loop().call_later(self.period_s, self._wake.set)
+            try:
                 await self._wake.wait()
+            finally:
+                timer.cancel()
+        if self._gather_s and self._asked and not self._stopping:
+            await runtime.resilience.sleep(self._gather_s)
 
 
 @contextlib.asynccontextmanager

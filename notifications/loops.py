@@ -30,7 +30,7 @@ class Delivery:
     async def step(self) -> bool:
         """One round; True when there may be more than one batch."""
         svc = self._notifications
-        due = await svc.store.due(now=svc.now(), limit=_BATCH)
+        due, pending = await svc.store.look(now=svc.now(), limit=_BATCH)
         started = [
             svc.start(row)
             for row in due
@@ -39,5 +39,6 @@ class Delivery:
         if started:
             # Not to their end: one slow server must not keep the rest waiting.
             await asyncio.wait(started, timeout=_PERIOD_S)
-        self._gauge.set(await svc.store.pending())
+            pending = await svc.store.pending()
+        self._gauge.set(pending)
         return len(due) == _BATCH and bool(started)

@@ -175,24 +175,15 @@ class Store:
 
     async def due(self, *, now: float, limit: int) -> list[MessageRow]:
         """Up to `limit` open messages whose time has come, longest waiting first."""
-        return await self._run(
-            lambda db: [
-                _row(found)
-                for found in db.execute(
-                    f"SELECT {_COLUMNS} FROM message WHERE {_IS_OPEN} AND next_at <= ?"  # noqa: S608 - constants
-                    " ORDER BY next_at, notification_id LIMIT ?",
-                    (now, limit),
-                )
-            ]
-        )
+        return await self._run(lambda db: _due(db, now, limit))
 
     async def pending(self) -> int:
         """How many messages are neither delivered nor dead."""
-        return await self._run(
-            lambda db: int(
-                db.execute(f"SELECT count(*) FROM message WHERE {_IS_OPEN}").fetchone()[0]  # noqa: S608 - constant
-            )
-        )
+        return await self._run(_pending)
+
+    async def look(self, *, now: float, limit: int) -> tuple[list[MessageRow], int]:
+        """`due` and `pending` in one transaction."""
+        return await self._run(lambda db: (_due(db, now, limit), _pending(db)))
 
     async def messages(
         self,
@@ -219,6 +210,19 @@ class Store:
                 )
             ]
         )
+
+
+def _due(db: Db, now: float, limit: int) -> list[MessageRow]:
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM message WHERE {_IS_OPEN} AND next_at <= ?"  # noqa: S608 - constants
+        " ORDER BY next_at, notification_id LIMIT ?",
+        (now, limit),
+    )
+    return [_row(found) for found in rows]
+
+
+def _pending(db: Db) -> int:
+    return int(db.execute(f"SELECT count(*) FROM message WHERE {_IS_OPEN}").fetchone()[0])  # noqa: S608 - constant
 
 
 def _row(found: Sequence[object]) -> MessageRow:

@@ -42,15 +42,15 @@ class Settle:
         return loop
 
     async def step(self) -> None:
-        """One round: start what is due, show what is open."""
+        """One round: show what is open, start what is due."""
         payments = self._payments
-        for row in await payments.store.due(now=payments.now(), limit=_BATCH):
+        due, self.open = await payments.store.look(now=payments.now(), limit=_BATCH)
+        self._gauge.set(sum(self.open.values()))
+        for row in due:
             if not payments.turns.is_busy(row.payment_ref):
                 task = asyncio.create_task(self._settle(row), name=f"settle:{row.payment_ref}")
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
-        self.open = await payments.store.open_counts()
-        self._gauge.set(sum(self.open.values()))
 
     async def drain(self, grace_s: float) -> None:
         """Let the calls that are running end for `grace_s`, then cancel them: the next start goes on with them."""

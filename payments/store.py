@@ -108,16 +108,7 @@ class Store:
 
     async def due(self, *, now: float, limit: int) -> list[PaymentRow]:
         """Up to `limit` *_PENDING payments whose time has come, longest waiting first."""
-        return await self._run(
-            lambda db: [
-                _row(found)
-                for found in db.execute(
-                    f"SELECT {_COLUMNS} FROM payment WHERE {_IS_OPEN} AND next_at <= ?"  # noqa: S608 - constants
-                    " ORDER BY next_at, payment_ref LIMIT ?",
-                    (now, limit),
-                )
-            ]
-        )
+        return await self._run(lambda db: _due(db, now, limit))
 
     async def postpone(self, row: PaymentRow, *, next_at: float, error: str) -> None:
         """Note that the provider gave no answer; ask again at `next_at`. Nothing if `row` has moved on."""
@@ -139,13 +130,27 @@ class Store:
 
     async def open_counts(self) -> dict[str, int]:
         """How many payments are in each *_PENDING state; states without any are left out."""
-        return await self._run(
-            lambda db: dict(
-                db.execute(
-                    f"SELECT state, count(*) FROM payment WHERE {_IS_OPEN} GROUP BY state ORDER BY state"  # noqa: S608
-                ).fetchall()
-            )
-        )
+        return await self._run(_open_counts)
+
+    async def look(self, *, now: float, limit: int) -> tuple[list[PaymentRow], dict[str, int]]:
+        """`due` and `open_counts` in one transaction."""
+        return await self._run(lambda db: (_due(db, now, limit), _open_counts(db)))
+
+
+def _due(db: Db, now: float, limit: int) -> list[PaymentRow]:
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM payment WHERE {_IS_OPEN} AND next_at <= ?"  # noqa: S608 - constants
+        " ORDER BY next_at, payment_ref LIMIT ?",
+        (now, limit),
+    )
+    return [_row(found) for found in rows]
+
+
+def _open_counts(db: Db) -> dict[str, int]:
+    counts = db.execute(
+        f"SELECT state, count(*) FROM payment WHERE {_IS_OPEN} GROUP BY state ORDER BY state"  # noqa: S608
+    )
+    return dict(counts.fetchall())
 
 
 def _row(found: tuple[str, str, int, int, str, int, int]) -> PaymentRow:

@@ -75,3 +75,46 @@ async def test_a_round_that_never_ends_is_cut_after_the_grace():
     async with supervised([loop], runtime.simulated(1, {}), Metrics(), grace_s=3):
         await asyncio.sleep(1)
     assert 3.9 < clock() - started < 4.1
+
+
+async def test_a_loop_without_a_wake_comes_back_after_its_period():
+    rounds = []
+
+    async def step():
+        rounds.append(asyncio.get_running_loop().time())
+
+    loop = Loop("work", step, period_s=2.0)
+    async with supervised([loop], runtime.simulated(1, {}), Metrics(), grace_s=1):
+        await asyncio.sleep(5)
+    assert rounds == [0, 2, 4]
+
+
+async def test_what_is_asked_for_together_is_done_together():
+    rounds = []
+
+    async def step():
+        rounds.append(round(asyncio.get_running_loop().time(), 3))
+
+    loop = Loop("work", step, period_s=None, gather_s=0.1)
+    async with supervised([loop], runtime.simulated(1, {}), Metrics(), grace_s=1):
+        await asyncio.sleep(1)
+        for _ in range(5):
+            loop.wake()
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(1)
+    assert rounds == [0, 1.1]
+
+
+async def test_a_step_may_let_its_loop_sleep_until_it_is_woken():
+    rounds = []
+
+    async def step():
+        rounds.append(asyncio.get_running_loop().time())
+        loop.period_s = None if len(rounds) == 2 else 1.0
+
+    loop = Loop("work", step, period_s=1.0)
+    async with supervised([loop], runtime.simulated(1, {}), Metrics(), grace_s=1):
+        await asyncio.sleep(5)
+        loop.wake()
+        await asyncio.sleep(1.5)
+    assert rounds == [0, 1, 5, 6]
