@@ -12,7 +12,7 @@ from chassis.telemetry import Metrics
 from reservations.domain import Parcel
 from reservations.store import Mark
 from reservations.store.outbox import Kind
-from reservations.usecases import Reservations, recover
+from reservations.usecases import Reservations, recover, write_off
 from resilience import full_jitter_s
 
 log = structlog.get_logger()
@@ -24,6 +24,7 @@ POINTS = tuple(
 )
 """Where `crash_at` can end the process: around the sending of each kind, and after the commit that ticks it off."""
 
+_GATHER_S = 0.1  # one call for what a crowd of buyers owes, and nobody waits for it
 _BATCH = 50  # notices of this many reservations stay well below the body limit of 64 KiB
 _DONE = {
     "capture": frozenset({"captured"}),
@@ -59,9 +60,11 @@ class Recovery:
     async def step(self) -> bool:
         """One look at what is due."""
         svc = self._svc
-        self._show(await svc.sagas.counts())
+        await write_off(svc)
         concurrency = svc.settings.recovery_concurrency
-        rows = await svc.sagas.due(single=svc.settings.orchestrators == 1, limit=4 * concurrency)
+        single = svc.settings.orchestrators == 1
+        counts, rows = await svc.sagas.look(single=single, limit=4 * concurrency)
+        self._show(counts)
         self._more = False
         for row in rows:
             if len(self._running) >= concurrency:
@@ -94,14 +97,16 @@ class Outbox:
 
     def __init__(self, svc: Reservations) -> None:
         self._svc = svc
+        # One per kind, so that a hanging mail service never holds up money.
+        self._senders: dict[str, Loop] = {
+            "capture": Loop("outbox-capture", self._capture, period_s=1.0, gather_s=_GATHER_S),
+            "notify": Loop("outbox-notify", self._notify, period_s=1.0, gather_s=_GATHER_S),
+        }
 
     def loops(self) -> list[Loop]:
-        """One loop per kind, so that a hanging mail service never holds up money."""
-        return [
-            Loop("outbox-capture", self._capture, period_s=0.2),
-            Loop("outbox-notify", self._notify, period_s=0.2),
-            Loop("outbox-dead", self._ask_dead, period_s=5.0),
-        ]
+        """The supervised loops; from now on, what is owed at once wakes the one that sends it."""
+        self._svc.outbox.wake = lambda kind: self._senders[kind].wake()
+        return [*self._senders.values(), Loop("outbox-dead", self._ask_dead, period_s=5.0)]
 
     async def _capture(self) -> bool:
         return await self._send("capture", self._svc.others.payments.capture)
@@ -129,6 +134,7 @@ class Outbox:
             except (Refused, NotSent, InDoubt):
                 return False
             await self._svc.outbox.revive(statuses)
+            self._svc.outbox.wake("notify")
         return False
 
     async def _send(

@@ -9,7 +9,7 @@ import hmac
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -21,7 +21,7 @@ from reservations.domain import END_OF, FORWARD, OPEN, Parcel, Reservation, Stat
 from reservations.saga import STEPS, Collaborators, Stuck, cancelling, notice_of
 from reservations.schemas import ReserveRequest
 from reservations.settings import Settings
-from reservations.store import Arrow, Fenced, Mark, OutboxStore, SagaStore
+from reservations.store import Arrow, Fenced, Forgone, Mark, OutboxStore, SagaStore
 from resilience import deadline, full_jitter_s, without_deadline
 
 log = structlog.get_logger()
@@ -110,6 +110,7 @@ class Reservations:
         mailed: By key, notices that were delivered inline and that the outbox has not ticked off yet. Losing them in a
             crash loses nothing: the outbox sends again and the inbox knows the key.
         reach: Told at every point of `POINTS` that it is reached; the process may end there.
+        forgone: Deliveries refused because nothing could be stored, not even that; recovery writes them down.
     """
 
     sagas: SagaStore
@@ -120,6 +121,7 @@ class Reservations:
     runtime: Runtime
     mailed: dict[str, Mark]
     reach: Callable[..., None]
+    forgone: dict[str, None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +154,14 @@ async def reserve(svc: Reservations, request: ReserveRequest) -> Outcome:
     svc.drivers.claim(request.reservation_id)
     try:
         svc.reach("accept", "before")
-        row, fresh = await svc.sagas.accept(
-            request, run_id=svc.runtime.new_id(), manage_token=svc.runtime.new_id()
-        )
+        row, fresh = await _accepted(svc, request)
         if fresh:
             svc.reach(row.state, "committed")
             progress = Progress(row, row.state)
             budget_s = answer_by_s - svc.runtime.mono()
             task = svc.drivers.start(row.reservation_id, drive(svc, progress, budget_s=budget_s))
-    except StorageUnavailable:
+    except (StorageUnavailable, Forgone):
+        svc.forgone[request.delivery_id] = None
         raise errors.StorageUnavailable(reservation_id=request.reservation_id) from None
     finally:
         svc.drivers.release(request.reservation_id)
@@ -168,6 +169,14 @@ async def reserve(svc: Reservations, request: ReserveRequest) -> Outcome:
         await _wait_for_driver(svc, task, progress, answer_by_s)
         return _outcome_of(progress)
     return await _join(svc, row, request.delivery_id, answer_by_s)
+
+
+async def _accepted(svc: Reservations, request: ReserveRequest) -> tuple[Reservation, bool]:
+    if request.delivery_id in svc.forgone:
+        raise Forgone
+    return await svc.sagas.accept(
+        request, run_id=svc.runtime.new_id(), manage_token=svc.runtime.new_id()
+    )
 
 
 async def _wait_for_driver(
@@ -275,6 +284,9 @@ async def _commit(svc: Reservations, progress: Progress, arrow: Arrow) -> None:
     progress.submitted = arrow.target
     progress.row = await svc.sagas.advance(progress.row, arrow)
     svc.reach(arrow.target, "committed")
+    for kind, _, _, delay_s in arrow.outbox:
+        if delay_s == 0:
+            svc.outbox.wake(kind)
 
 
 async def _postpone(svc: Reservations, row: Reservation, detail: str) -> None:
@@ -301,6 +313,15 @@ async def _notify_inline(svc: Reservations, progress: Progress) -> None:
     progress.mail_sent = statuses.get(parcel.key) == "delivered"
     if progress.mail_sent:
         svc.mailed[parcel.key] = Mark(parcel.key, "SENT", "delivered")
+
+
+async def write_off(svc: Reservations) -> None:
+    """Write down which deliveries were refused while nothing could be: a late copy of one must not come to life."""
+    forgone = list(svc.forgone)
+    if forgone:
+        await svc.sagas.forgo(forgone)
+        for delivery_id in forgone:
+            del svc.forgone[delivery_id]
 
 
 async def recover(svc: Reservations, row: Reservation) -> None:

@@ -6,7 +6,7 @@ notice comes back when notifications was made to send it again.
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,6 +35,8 @@ class OutboxStore:
     def __init__(self, writer: Writer, runtime: Runtime, metrics: Metrics) -> None:
         self._run = patient(writer, runtime, metrics)
         self._runtime = runtime
+        # Replaced by the loops, once, when they are built: starts the next round of what sends this kind.
+        self.wake: Callable[[str], None] = lambda _kind: None
 
     def _now(self) -> float:
         return self._runtime.now().timestamp()

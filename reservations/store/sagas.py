@@ -6,7 +6,7 @@ and, where it has follow-up work, its outbox rows, in one transaction; versions 
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -52,6 +52,13 @@ class Notice(NamedTuple):
     state: str
 
 
+_REMEMBER: Final = "INSERT OR IGNORE INTO delivery VALUES (?, ?, ?)"
+
+
+class Forgone(Exception):
+    """This delivery was refused while nothing could be stored: it starts nothing any more."""
+
+
 class Fenced(Exception):
     """Somebody else moved the reservation meanwhile: this driver has no say any more."""
 
@@ -84,14 +91,25 @@ class SagaStore:
         """The reservation of this key, and whether `run_id` is the one that has to drive it.
 
         A new key makes a row. A known one returns its row, except that an UNAVAILABLE one under a new delivery starts
-        attempt n + 1.
+        attempt n + 1. A delivery starts one attempt in its life: what the network brings once more, however late,
+        starts none.
 
         Raises:
             KeyReused: The key belongs to another body.
+            Forgone: This delivery was answered without being stored; it may not come to life any more.
             StorageUnavailable: Unknown whether it was stored.
         """
         now, lease = self._now(), (self._owner, self._now() + self._lease_s)
         return await self._run(lambda db: _accept(db, request, run_id, manage_token, lease, now))
+
+    async def forgo(self, delivery_ids: Sequence[str]) -> None:
+        """These deliveries, which were refused while nothing could be stored, start nothing any more (tombstones).
+
+        Raises:
+            StorageUnavailable: Unknown whether it was stored.
+        """
+        rows = [(delivery_id, None, self._now()) for delivery_id in delivery_ids]
+        await self._run(lambda db: db.executemany(_REMEMBER, rows))
 
     async def advance(self, row: Reservation, arrow: Arrow) -> Reservation:
         """Make `arrow` from the row's state and version; a repetition of our own is recognised.
@@ -125,15 +143,15 @@ class SagaStore:
         now = self._now()
         await self._run(lambda db: _postpone(db, row, now, now + delay_s, step, detail))
 
-    async def due(self, *, single: bool, limit: int) -> list[Reservation]:
-        """Open rows whose time has come and whose lease is dead, those past the pivot first.
+    async def look(self, *, single: bool, limit: int) -> tuple[dict[str, int], list[Reservation]]:
+        """`counts`, and the open rows whose time has come and whose lease is dead, those past the pivot first.
 
         Args:
             single: Whether this is the only process, so that a foreign lease is dead at once.
             limit: How many at most.
         """
         now = self._now()
-        return await self._run(lambda db: _due(db, now, self._owner, single, limit))
+        return await self._run(lambda db: (_counts(db), _due(db, now, self._owner, single, limit)))
 
     async def find(self, reservation_id: str) -> Reservation:
         """One reservation.
@@ -187,13 +205,20 @@ def _accept(
         "SELECT fingerprint, reservation_id FROM reservation WHERE (scope = ? AND key = ?) OR reservation_id = ?",
         (request.scope, request.key, request.reservation_id),
     ).fetchone()
+    seen = db.execute(
+        "SELECT 1 FROM delivery WHERE delivery_id = ?", (request.delivery_id,)
+    ).fetchone()
     if known is None:
+        if seen:
+            raise Forgone
         _insert(db, request, run_id, manage_token, lease, now)
+        db.execute(_REMEMBER, (request.delivery_id, request.reservation_id, now))
         return _find(db, request.reservation_id), True
     if known[0] != request.fingerprint:
         raise KeyReused
     row = _find(db, known[1])
-    if row.state is State.UNAVAILABLE and row.delivery_id != request.delivery_id:
+    if row.state is State.UNAVAILABLE and not seen:
+        db.execute(_REMEMBER, (request.delivery_id, row.reservation_id, now))
         again = Arrow(
             State.RECEIVED,
             "accept",

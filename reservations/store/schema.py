@@ -22,6 +22,9 @@ CREATE TABLE IF NOT EXISTS saga_log (
     attempt INTEGER NOT NULL, at REAL NOT NULL, from_state TEXT, to_state TEXT NOT NULL, step TEXT NOT NULL,
     detail TEXT, UNIQUE (reservation_id, version)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS delivery (
+    delivery_id TEXT PRIMARY KEY, reservation_id TEXT, at REAL NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS outbox (
     id INTEGER PRIMARY KEY, reservation_id TEXT NOT NULL REFERENCES reservation, kind TEXT NOT NULL
         CHECK (kind IN ('capture', 'notify')),
