@@ -97,17 +97,17 @@ class _Wire(httpx.AsyncHTTPTransport):
             raise httpx.ReadError(repr(error), request=request) from error
 
 
-class _InlineConnection(aiosqlite.Connection):
+class InlineConnection(aiosqlite.Connection):
     """An aiosqlite connection without its thread: each function runs on the loop after a short virtual delay.
 
     As with the real one, a cancelled caller does not stop a queued function.
     """
 
-    async def _connect(self) -> "_InlineConnection":
+    async def _connect(self) -> "InlineConnection":
         self._connection = self._connector()
         return self
 
-    def __await__(self) -> Generator[Any, None, "_InlineConnection"]:
+    def __await__(self) -> Generator[Any, None, "InlineConnection"]:
         return self._connect().__await__()
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -115,8 +115,12 @@ class _InlineConnection(aiosqlite.Connection):
             raise ValueError("Connection closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        loop.call_later(0.0005, self._run, future, fn, args, kwargs)
+        loop.call_at(self._when_s(loop.time()), self._run, future, fn, args, kwargs)
         return await future
+
+    def _when_s(self, now_s: float) -> float:
+        """Loop time at which a function called now runs."""
+        return now_s + 0.0005
 
     @staticmethod
     def _run(
@@ -135,6 +139,7 @@ class _InlineConnection(aiosqlite.Connection):
                 future.set_result(result)
 
     async def close(self) -> None:
+        """As aiosqlite's."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -162,7 +167,7 @@ def simulated(seed: int, transports: Mapping[str, httpx.AsyncBaseTransport]) -> 
         def connector() -> sqlite3.Connection:
             return sqlite3.connect(path, isolation_level=None, timeout=0)
 
-        return await _InlineConnection(connector, 64)
+        return await InlineConnection(connector, 64)
 
     return Runtime(
         now=lambda: _EPOCH + timedelta(seconds=mono()),

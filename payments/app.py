@@ -13,7 +13,7 @@ from chassis.serve import serve
 from chassis.sqlite import Writer
 from payments import usecases
 from payments.api import routes
-from payments.clients import PROVIDER_SCHEMA, SimulatedProvider
+from payments.clients import PROVIDER_SCHEMA, Provider, SimulatedProvider
 from payments.loops import Settle
 from payments.settings import Settings
 from payments.store import SCHEMA, Store
@@ -21,8 +21,16 @@ from payments.usecases import Payments
 from resilience import Limit, Queue
 
 
-def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
-    """The payments service."""
+def create_app(
+    settings: Settings, runtime: Runtime, *, provider: Provider | None = None
+) -> FastAPI:
+    """The payments service.
+
+    Args:
+        settings: Its settings.
+        runtime: Its effects.
+        provider: Who moves the money; the lab's own, beside this service, by default.
+    """
     chassis = Chassis(
         "payments", settings, runtime, slow_route={"latency": "/pay"}, points=usecases.POINTS
     )
@@ -41,23 +49,11 @@ def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
                     plan=chassis.faults.store_plan,
                 )
             )
-            books = await stack.enter_async_context(
-                Writer.open(
-                    settings.data_dir / "provider.db",
-                    PROVIDER_SCHEMA,
-                    runtime,
-                    metrics,
-                    plan=lambda: None,  # the outside world is not struck by our faults
-                )
-            )
-            provider = SimulatedProvider(
-                books,
-                runtime,
-                declines=chassis.faults.declines,
-                latency_s=settings.provider_latency_s,
-            )
+            mover = provider
+            if mover is None:
+                mover = await stack.enter_async_context(_lab_provider(chassis, settings))
             store = Store(writer, runtime, metrics)
-            payments = Payments(store, provider, settings, runtime, metrics)
+            payments = Payments(store, mover, settings, runtime, metrics)
             payments.reach = chassis.faults.reach
             settle = Settle(payments, gauge)
 
@@ -88,6 +84,21 @@ def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
         ),
         routers=[routes()],
     )
+
+
+@asynccontextmanager
+async def _lab_provider(chassis: Chassis, settings: Settings) -> AsyncIterator[Provider]:
+    path = settings.data_dir / "provider.db"
+    # The outside world is not struck by our faults.
+    async with Writer.open(
+        path, PROVIDER_SCHEMA, chassis.runtime, chassis.metrics, plan=lambda: None
+    ) as books:
+        yield SimulatedProvider(
+            books,
+            chassis.runtime,
+            declines=chassis.faults.declines,
+            latency_s=settings.provider_latency_s,
+        )
 
 
 if __name__ == "__main__":
