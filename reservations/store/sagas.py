@@ -91,8 +91,8 @@ class SagaStore:
         """The reservation of this key, and whether `run_id` is the one that has to drive it.
 
         A new key makes a row. A known one returns its row, except that an UNAVAILABLE one under a new delivery starts
-        attempt n + 1. A delivery starts one attempt in its life: what the network brings once more, however late,
-        starts none.
+        attempt n + 1. A delivery has one life, whether it drives or joins: what the network brings once more, however
+        late, starts nothing.
 
         Raises:
             KeyReused: The key belongs to another body.
@@ -205,20 +205,16 @@ def _accept(
         "SELECT fingerprint, reservation_id FROM reservation WHERE (scope = ? AND key = ?) OR reservation_id = ?",
         (request.scope, request.key, request.reservation_id),
     ).fetchone()
-    seen = db.execute(
-        "SELECT 1 FROM delivery WHERE delivery_id = ?", (request.delivery_id,)
-    ).fetchone()
+    is_new = db.execute(_REMEMBER, (request.delivery_id, request.reservation_id, now)).rowcount
     if known is None:
-        if seen:
+        if not is_new:
             raise Forgone
         _insert(db, request, run_id, manage_token, lease, now)
-        db.execute(_REMEMBER, (request.delivery_id, request.reservation_id, now))
         return _find(db, request.reservation_id), True
     if known[0] != request.fingerprint:
         raise KeyReused
     row = _find(db, known[1])
-    if row.state is State.UNAVAILABLE and not seen:
-        db.execute(_REMEMBER, (request.delivery_id, row.reservation_id, now))
+    if row.state is State.UNAVAILABLE and is_new:
         again = Arrow(
             State.RECEIVED,
             "accept",

@@ -1,4 +1,4 @@
-"""A delivery starts one attempt in its life: whatever the network brings once more, however late, starts none.
+"""A delivery has one life: whatever the network brings once more, however late, starts nothing.
 
 The simulator found it: a buyer heard `inventory_unavailable` under several deliveries of one key and went away; a late
 copy of an earlier one found a row last driven by another delivery, took itself for a new wish, and bought the seat.
@@ -47,6 +47,24 @@ async def test_a_late_copy_of_an_earlier_delivery_buys_nothing(tmp_path):
         assert (await m.event())["sold"] == 0
         assert await deliver(m, "third") == (200, "confirmed")
         await asyncio.sleep(20)
+    assert books(tmp_path).violations == []
+
+
+async def test_a_late_copy_of_a_delivery_that_only_joined_buys_nothing(tmp_path):
+    async with mesh(tmp_path) as m:
+        await m.fault("payments", "latency", seconds=0.5)
+        await m.fault("payments", "fail")
+        driving = asyncio.create_task(deliver(m, "drives"))
+        await asyncio.sleep(0.2)
+        joining = asyncio.create_task(deliver(m, "joins"))
+        assert await driving == await joining == (402, "payment_declined")
+        await m.calm()
+        await asyncio.sleep(20)
+        assert await deliver(m, "joins") == (402, "payment_declined")
+        assert stored(tmp_path, "SELECT delivery_id FROM delivery ORDER BY 1") == [
+            ("drives",),
+            ("joins",),
+        ]
     assert books(tmp_path).violations == []
 
 
