@@ -15,6 +15,7 @@ from chaos.commands.faults import chaos_group
 from chaos.commands.mail import mail_group
 from chaos.commands.matrix import matrix_command
 from chaos.commands.options import Group
+from chaos.commands.simulate import simulate_command
 from chaos.commands.stack import kill_command, ps_command, up_command
 from chaos.texts import Say
 
@@ -32,7 +33,8 @@ def build(say: Say) -> click.Group:
         "  taquilla chaos on crash-inventory\n"
         "  taquilla load --requests 50 --workers 10\n"
         "  taquilla race --buyers 64 --seats 1\n"
-        "  taquilla audit",
+        "  taquilla audit\n"
+        "  taquilla simulate --seeds 1000",
     )
     for command in (
         up_command,
@@ -44,6 +46,7 @@ def build(say: Say) -> click.Group:
         audit_command,
         mail_group,
         matrix_command,
+        simulate_command,
     ):
         group.add_command(command(say))
     return group
