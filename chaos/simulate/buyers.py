@@ -110,13 +110,13 @@ class Crowd:
         if entry.outcome != "ok" or token is None:
             return
         if lots.random() < 0.2:
-            await self._look(name, entry.reservation_id)
+            await self._look(name, entry)
         if lots.random() < 0.3:
             for _ in range(lots.randint(1, 2)):
                 await asyncio.sleep(lots.random() * lots.choice((0.05, 2.0)))
                 await self._cancel(name, entry.reservation_id, token)
                 if lots.random() < 0.5:
-                    await self._look(name, entry.reservation_id)
+                    await self._look(name, entry)
 
     def _order(self, name: str, lots: random.Random) -> dict[str, Any]:
         event = EVENT if lots.random() < 0.75 else OTHER_EVENT
@@ -157,10 +157,14 @@ class Crowd:
         asked = {"client": name, "reservation_id": reservation_id}
         self._note("cancel", asked, began_s, status, answer)
 
-    async def _look(self, name: str, reservation_id: str) -> None:
+    async def _look(self, name: str, bought: Entry) -> None:
         began_s = self._loop.now_s
-        status, answer = await self._ask("GET", f"/api/reservations/{reservation_id}", {})
-        asked = {"client": name, "reservation_id": reservation_id}
+        status, answer = await self._ask("GET", f"/api/reservations/{bought.reservation_id}", {})
+        asked = {
+            "client": name,
+            "reservation_id": bought.reservation_id,
+            "event_id": bought.event_id,
+        }
         self._note("read", asked, began_s, status, answer)
 
     async def _ask(

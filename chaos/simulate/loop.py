@@ -170,9 +170,10 @@ class SimulationLoop(asyncio.BaseEventLoop):
         for process in self.processes:
             process.alive = False
         tasks = [task for process in self.processes for task in process.tasks] + self._loose_tasks
+        asyncio.set_event_loop(None)  # what a `finally` wants to wait with must not be made for it
         for task in tasks:
             if not task.done():
-                task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own way to say "on purpose"
+                task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's way to say "on purpose"
                 _drop(task)
         self._ready.clear()
         self._timers.clear()
