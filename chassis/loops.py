@@ -59,18 +59,22 @@ class Loop:
 
     async def run(self, runtime: Runtime, metrics: Metrics) -> None:
         """Rounds until `stop`."""
+        rounds = metrics.loop_rounds.labels(self.name)
+        last_success = metrics.loop_last_success.labels(self.name)
         while not self._stopping:
-            more = await self._round(runtime, metrics)
+            rounds.inc()
+            more = await self._round(metrics)
+            if not self.failures_in_row:
+                last_success.set(runtime.now().timestamp())
             if self.failures_in_row:
                 wait_s = full_jitter_s(self.failures_in_row, 0.05, 2.0, runtime.resilience.random)
                 await runtime.resilience.sleep(wait_s)
             elif not more:
                 await self._rest(runtime)
 
-    async def _round(self, runtime: Runtime, metrics: Metrics) -> bool:
+    async def _round(self, metrics: Metrics) -> bool:
         self._wake.clear()
         self._asked = False
-        metrics.loop_rounds.labels(self.name).inc()
         try:
             more = await self._step()
         except Exception as error:  # noqa: BLE001 - a loop survives its own errors and says so
@@ -81,7 +85,6 @@ class Loop:
             )
             return False
         self.failures_in_row = 0
-        metrics.loop_last_success.labels(self.name).set(runtime.now().timestamp())
         return bool(more)
 
     async def _rest(self, runtime: Runtime) -> None:

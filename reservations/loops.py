@@ -65,6 +65,9 @@ class Recovery:
         single = svc.settings.orchestrators == 1
         counts, rows = await svc.sagas.look(single=single, limit=4 * concurrency)
         self._show(counts)
+        for kind in get_args(Kind):
+            if f"outbox_{kind}" in counts:
+                svc.outbox.wake(kind)
         self._more = False
         for row in rows:
             if len(self._running) >= concurrency:
@@ -99,12 +102,12 @@ class Outbox:
         self._svc = svc
         # One per kind, so that a hanging mail service never holds up money.
         self._senders: dict[str, Loop] = {
-            "capture": Loop("outbox-capture", self._capture, period_s=1.0, gather_s=_GATHER_S),
-            "notify": Loop("outbox-notify", self._notify, period_s=1.0, gather_s=_GATHER_S),
+            "capture": Loop("outbox-capture", self._capture, period_s=5.0, gather_s=_GATHER_S),
+            "notify": Loop("outbox-notify", self._notify, period_s=5.0, gather_s=_GATHER_S),
         }
 
     def loops(self) -> list[Loop]:
-        """The supervised loops; from now on, what is owed at once wakes the one that sends it."""
+        """The supervised loops; from now on, what is owed wakes the one that sends it: at once, and while it is."""
         self._svc.outbox.wake = lambda kind: self._senders[kind].wake()
         return [*self._senders.values(), Loop("outbox-dead", self._ask_dead, period_s=5.0)]
 

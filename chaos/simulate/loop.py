@@ -175,6 +175,11 @@ class SimulationLoop(asyncio.BaseEventLoop):
             if not task.done():
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's way to say "on purpose"
                 _drop(task)
+        # Else only the collector could free it all.
+        for process in self.processes:
+            process.tasks.clear()
+            process.parked.clear()
+        self._loose_tasks.clear()
         self._ready.clear()
         self._timers.clear()
         self.close()

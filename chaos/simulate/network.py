@@ -75,6 +75,7 @@ class Exchange:
         caller: Process of the caller; None for a buyer.
         request: As sent.
         body: Its content.
+        path: Of the request.
         label: `caller → callee path`, ids left out.
         answer: What the caller waits for; None of a duplicate, for which nobody waits.
         back_s: How long the answer will take.
@@ -88,6 +89,7 @@ class Exchange:
     caller: Process | None
     request: httpx.Request
     body: bytes
+    path: str
     label: str
     answer: "asyncio.Future[httpx.Response] | None"
     back_s: float = 0.0
@@ -158,7 +160,7 @@ class Network:
 
     def send(self, source: str, request: httpx.Request, body: bytes) -> Any:
         """Put a request on its way; `answer` of what comes back is a future."""
-        target = request.url.host
+        target, path = request.url.host, request.url.path
         self._number += 1
         exchange = Exchange(
             self._number,
@@ -167,11 +169,13 @@ class Network:
             PROCESS.get(),
             request,
             body,
-            f"{source} → {target} {_route(request.url.path)}",
+            path,
+            f"{source} → {target} {_route(path)}",
             self._loop.create_future(),
         )
         self._tally.calls[exchange.label] += 1
-        self._note("send", exchange, f"{request.method} {request.url.path}", body.decode())
+        if self._trace is not None:
+            self._note("send", exchange, f"{request.method} {path}", body.decode())
         if self._kills(exchange, "before"):
             return exchange
         if (limit_s := request.extensions.get("timeout", {}).get("read")) is not None:
@@ -218,8 +222,9 @@ class Network:
         self, exchange: Exchange, status: int, headers: list[tuple[bytes, bytes]], body: bytes
     ) -> None:
         """The callee has answered."""
-        copy = " to the copy" if exchange.answer is None else ""
-        self._note("reply", exchange, f"{status}{copy}", body.decode(errors="replace"))
+        if self._trace is not None:
+            copy = " to the copy" if exchange.answer is None else ""
+            self._note("reply", exchange, f"{status}{copy}", body.decode(errors="replace"))
         self.answered(exchange, status, body)
         if not any(name in _TURNED_AWAY for name, _ in headers):
             self._once_more(exchange)

@@ -231,7 +231,7 @@ class _Sheet:
         rows, number = one.rows, one.first.number
         here, there = self._x[one.first.who], self._x[one.first.whom]
         said, heard, lost, broken = map(rows.get, ("reply", "answer", "lost answer", "broken"))
-        gave_up = "ReadTimeout" in one.broken
+        gave_up = "ReadTimeout" in one.broken or "waits no longer" in one.broken
         if said is not None and heard is not None:
             yield _arrow((there, said), (here, heard), "answer ink", number)
         elif said is not None and lost is not None:

@@ -23,6 +23,9 @@ MEMORY: Final = Path("/dev/shm")  # noqa: S108 - files of a run, each in a folde
 
 _JOURNAL: Final = Path("buyers.jsonl")
 
+_LARGEST_HALL: Final = 40
+"""Seats of an event, of which every world takes some away."""
+
 _OPEN: Final = {
     "reservations": "SELECT reservation_id || ' ' || state FROM reservation"
     " WHERE state IN ('RECEIVED', 'HELD', 'AUTHORIZED', 'CANCELLING', 'REFUNDING')"
@@ -97,6 +100,7 @@ def first_start() -> dict[str, bytes]:
     scenario = draw(0)
     with _Stage(scenario, None, frozenset(), None) as stage:
         stage.run(stage.world.ready())
+        stage.world.cut_halls((_LARGEST_HALL, _LARGEST_HALL))
         return {name: disk.save() for name, disk in stage.world.disks.items()}
 
 

@@ -79,7 +79,7 @@ def draw(seed: int) -> Scenario:
     """The scenario of a seed."""
     lots = random.Random(f"scenario:{seed}")
     window_s = lots.choice((0.02, 1.0, 4.0, 8.0))
-    buyers = lots.choice((2, 3, 4, 6, 8))
+    buyers = lots.choice((2, 4, 6, 8))
     return Scenario(
         seed=seed,
         settings=_settings(lots),

@@ -8,6 +8,7 @@ would run at a moment that no seed decides.
 What cannot be sealed and must not be used: `datetime.now()` and names bound before (`from time import monotonic`).
 """
 
+import asyncio
 import gc
 import os
 import random
@@ -66,6 +67,14 @@ def sealed(loop: SimulationLoop, seed: int) -> Iterator[None]:
     def wall_s() -> float:
         return wall_clock(loop).timestamp()
 
+    def running_or_none() -> SimulationLoop | None:
+        return loop if loop.is_running() else None
+
+    def running() -> SimulationLoop:
+        if not loop.is_running():
+            raise RuntimeError("no running event loop")
+        return loop
+
     clocks: dict[str, Any] = {
         "time": wall_s,
         "time_ns": lambda: int(wall_s() * 1e9),
@@ -86,6 +95,10 @@ def sealed(loop: SimulationLoop, seed: int) -> Iterator[None]:
             mock.patch.object(random, "_urandom", chance.randbytes),
             mock.patch.object(threading.Thread, "start", _no_thread),
             mock.patch.object(anyio_asyncio.CancelScope, "__init__", ordered_scope),
+            # Python 3.11's asks the system for the process id at every call.
+            mock.patch.object(asyncio, "get_running_loop", running),
+            mock.patch.object(asyncio.events, "get_running_loop", running),
+            mock.patch.object(asyncio.events, "_get_running_loop", running_or_none),
         ):
             yield
     finally:

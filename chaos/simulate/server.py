@@ -89,7 +89,7 @@ class _Turn:
             "http_version": "1.1",
             "method": request.method,
             "scheme": "http",
-            "path": url.path,
+            "path": self._exchange.path,
             "raw_path": url.raw_path.split(b"?")[0],
             "query_string": url.query,
             "root_path": "",

@@ -139,10 +139,14 @@ def _play_all(chunks: Iterator[tuple[int, int]], jobs: int, wal: bool) -> Iterat
 
 def prepare() -> None:
     """Make this process ready to play: quiet, warm, and with nothing old for the collector to look at."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
+        cache_logger_on_first_use=True,
+    )
     first_start()
     gc.collect()
     gc.freeze()
+    gc.disable()  # `_play` collects
 
 
 def _play(first: int, seeds: int, wal: bool) -> _Played:
@@ -150,6 +154,7 @@ def _play(first: int, seeds: int, wal: bool) -> _Played:
     for seed in range(first, first + seeds):
         result = run_seed(seed, wal=wal)
         tally.add(result.tally)
+        gc.collect()  # a little and often is cheapest
         if not result.ok:
             failures.append(Failure(seed, result.violations))
     return seeds, failures, tally

@@ -102,7 +102,7 @@ class Witness:
 
     def hears(self, exchange: Exchange, status: int, body: bytes) -> None:
         """A process has answered."""
-        path = exchange.request.url.path
+        path = exchange.path
         if status == 500:
             self._say(exchange, code_of(status, body), f"500 to {exchange.label}")
         if path == "/reserve" and exchange.target.startswith("reservations"):

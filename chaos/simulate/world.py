@@ -44,6 +44,9 @@ _WHOSE: Final = """
     SELECT delivery_id, reason, saga_log.attempt FROM saga_log JOIN reservation USING (reservation_id) WHERE seq = ?
 """
 
+_AFTERMATH_S: Final = 2.0
+"""How long the nemesis goes on when the last buyer has gone: what is still owed then must survive it too."""
+
 _LOOK_EVERY_S: Final = 0.5
 
 
@@ -72,6 +75,8 @@ class World:
         self.tally = Tally()
         self.witness = Witness()
         self._loop = loop
+        # What is being committed concerns; asked for before, told before and after.
+        self._about: list[Any] = []
         seed = scenario.seed
         self.network = Network(
             loop,
@@ -110,10 +115,7 @@ class World:
         for name, image in images.items():
             self.disks[name].load(image)
         if images:
-            for event, seats in zip((EVENT, OTHER_EVENT), scenario.seats, strict=True):
-                self.disks["inventory"].rows(
-                    "DELETE FROM seat WHERE event_id = ? AND rank >= ?", (event, seats)
-                )
+            self.cut_halls(scenario.seats)
         self.disks["reservations"].witness = self._commits
         self.disks["inventory"].witness = lambda _, arrows, done: self.witness.holds(
             arrows, done=done
@@ -121,6 +123,13 @@ class World:
         network.reached, network.answered = self.witness.reaches, self.witness.hears
         for host in self.hosts.values():
             host.start()
+
+    def cut_halls(self, seats: tuple[int, int]) -> None:
+        """Leave so many seats of `EVENT` and of `OTHER_EVENT`, and none of the others."""
+        inventory = self.disks["inventory"]
+        inventory.rows("DELETE FROM seat WHERE event_id NOT IN (?, ?)", (EVENT, OTHER_EVENT))
+        for event, left in zip((EVENT, OTHER_EVENT), seats, strict=True):
+            inventory.rows("DELETE FROM seat WHERE event_id = ? AND rank >= ?", (event, left))
 
     async def ready(self) -> None:
         """Every process listens."""
@@ -133,7 +142,13 @@ class World:
         self.network.servers_give_up = self.scenario.servers_give_up
         for disk in self.disks.values():
             disk.set_faults(self.scenario.disk)
-        await asyncio.gather(self.crowd.buy(), self.nemesis.act())
+        buying, acting = (
+            asyncio.create_task(self.crowd.buy()),
+            asyncio.create_task(self.nemesis.act()),
+        )
+        await buying
+        await asyncio.wait({acting}, timeout=_AFTERMATH_S)
+        acting.cancel()
 
     async def calm(self, still_open: Callable[[], Sequence[str]]) -> list[str]:
         """Heal, and wait until nothing is open; what still is at the deadline.
@@ -162,8 +177,9 @@ class World:
         return {name: self.disks[name]} if name in self.disks else {}
 
     def _commits(self, connection: Any, arrows: Sequence[Arrow], done: bool) -> None:
-        rows = [connection.execute(_WHOSE, (arrow.seq,)).fetchone() for arrow in arrows]
-        self.witness.commits(arrows, rows, done=done)
+        if not done:
+            self._about = [connection.execute(_WHOSE, (one.seq,)).fetchone() for one in arrows]
+        self.witness.commits(arrows, self._about, done=done)
 
 
 def _programs(scenario: Scenario, network: Network) -> dict[str, Program]:

@@ -7,19 +7,27 @@ all of these says what a green run of it is worth. `python -m tests.simulation.m
 import argparse
 import multiprocessing
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import gateway.usecases
 import reservations.store.sagas
+from chaos.simulate.picture import as_svg
 from chaos.simulate.run import Result, first_start, run_seed
+from chaos.simulate.shrink import shrink
+from chaos.simulate.timeline import about
+from chaos.texts import Say
 from tests.controls.broken import Broken
 from tests.controls.controls import CONTROLS
 from tests.simulation.digests import quiet
 from tests.simulation.races import CHECK_THEN_ACT, CUT_OPEN, RACING_RECOVERY, STALE_VIEW
+
+RESERVATION = re.compile(r"\br[0-9a-f]{32}\b")
 
 LIMIT = 3000
 """Seeds that a search tries."""
@@ -87,28 +95,28 @@ def _control(
 MUTANTS = (
     _control("seats are claimed only while free", "I2 I22", 1),
     _control("seats are freed by hold, never by name", "I1 I4", 4),
-    _control("a cancelled payment leaves a tombstone", "I12", 79),
+    _control("a cancelled payment leaves a tombstone", "I12", 170),
     _control("a released hold leaves a tombstone", "TOMBSTONE I6", 38),
-    _control("a confirm needs its hold's token", "I4", 16),
+    _control("a confirm needs its hold's token", "I4", 497),
     _control("a time-out is not a failure", "I12", 2),
     _control("one reservation per key", "I9", 1, given=(_KEYS_MEAN_NOTHING,), fresh=True),
     _control("what is owed is committed with its cause", "I10 I14", 1),
     _control("holds expire", "I3 I6", 2),
     _control("payments are settled", "I13", 2),
     _control("nobody is answered before the commit", "I7", 5),
-    _control("a pending row is committed before the provider is called", "I10 I12", 4),
+    _control("a pending row is committed before the provider is called", "I10 I12", 2),
     _control("a refusal is stored before it is said", "I8 I9", 1),
     _control("the gateway refuses nothing that it has sent", "I8", 4),
     _control("a refused hold is stored", "I8", 3),
     _control("a capture under way is settled before it is taken back", "I10 I12 I18", 2),
-    _control("a batch is drained by nobody who can be cancelled", "I6", 422),
+    _control("a batch is drained by nobody who can be cancelled", "I6", 270),
     _control("nobody is told “sold out” while there are seats", "I19", 1),
     Mutant(
         "seats are looked at and taken in one transaction", CHECK_THEN_ACT, frozenset({"I2"}), 11
     ),
-    Mutant("nobody is cut off inside a transaction", CUT_OPEN, frozenset({"I5"}), 48),
+    Mutant("nobody is cut off inside a transaction", CUT_OPEN, frozenset({"I5"}), 76),
     Mutant("a view is not from memory", STALE_VIEW, frozenset({"I22"}), 16),
-    Mutant("a delivery has one life", (_ONE_LIFE,), frozenset({"I8"}), 622),
+    Mutant("a delivery has one life", (_ONE_LIFE,), frozenset({"I8"}), 1129),
     Mutant("one driver per saga", RACING_RECOVERY, frozenset({"I10", "I12", "I18"}), 7),
 )
 """All of them: those of the controls first."""
@@ -154,13 +162,35 @@ def search(number: int, limit: int) -> tuple[int, int, str, float]:
     return number, 0, "", time.perf_counter() - began_s
 
 
+def draw(mutant: Mutant, lang: str) -> str:
+    """The smallest world found in which the mutant is caught, as a sequence picture (SVG)."""
+    with breaking((*mutant.given, *mutant.broken), fresh=mutant.fresh):
+        shrunk = shrink(mutant.seed)
+    assert shrunk is not None
+    after = shrunk.after
+    found = RESERVATION.search(" ".join(after.violations))
+    assert found is not None
+    assert after.trace is not None
+    say = Say(lang)
+    title = say(f"Sin la regla «{mutant.rule}»", f"Without the rule “{mutant.rule}”")
+    events = about(after.trace.events, found[0])
+    return as_svg(events, say, title=title, verdict=after.violations)
+
+
 def main() -> None:
     """Search, and say what was found; the table above is for whoever reads it to correct."""
     parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--svg", type=Path, help="shrink the one chosen and draw it here instead")
+    parser.add_argument("--lang", default="es", help="of the picture")
     parser.add_argument("--limit", type=int, default=LIMIT, help="seeds to try, from 1 on")
     parser.add_argument("--only", default="", help="rules that contain this")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     chosen = parser.parse_args()
+    if chosen.svg is not None:
+        quiet()
+        (mutant,) = (mutant for mutant in MUTANTS if chosen.only in mutant.rule)
+        chosen.svg.write_text(draw(mutant, chosen.lang), encoding="utf-8")
+        return
     numbers = [at for at, mutant in enumerate(MUTANTS) if chosen.only in mutant.rule]
     with multiprocessing.get_context("spawn").Pool(chosen.jobs) as pool:
         for number, seed, found, took_s in pool.imap_unordered(

@@ -1,5 +1,7 @@
 """Has the simulator teeth? Each broken rule is found in its seed; with right code the same seed is green."""
 
+from pathlib import Path
+
 import pytest
 
 from chaos.simulate.run import run_seed
@@ -15,6 +17,13 @@ def test_a_broken_rule_is_found_in_a_random_world(mutant):
 @pytest.mark.parametrize("seed", sorted({mutant.seed for mutant in MUTANTS}))
 def test_the_same_world_with_right_code_is_green(seed):
     assert run_seed(seed).violations == []
+
+
+def test_the_table_of_the_documentation_is_this_one():
+    page = Path("docs/simulation.md").read_text("utf-8")
+    for mutant in MUTANTS:
+        row = f"| {mutant.rule} | {mutant.seed} | {' '.join(sorted(mutant.found_as))} |"
+        assert row in page
 
 
 def test_every_control_is_a_mutant_too():
