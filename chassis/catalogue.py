@@ -146,7 +146,7 @@ PROBLEMS: Final[Mapping[str, Message]] = {
         "Almacenamiento inactivo",
         "Storage unavailable",
         "No se pudo guardar la reserva.",
-        "The reservation could not be stored. No money will move; try again shortly.",
+        "The reservation could not be stored. This request moves no money; try again shortly with the same key.",
     ),
     "gateway_saturated": _m(
         "Gateway saturado",

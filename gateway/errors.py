@@ -142,7 +142,7 @@ class PaymentsUnavailable(Relayed):
 
 
 class StorageUnavailable(Relayed):
-    """The reservation could not be stored; no money will move, no seat will stay."""
+    """The reservation could not be stored; of this delivery no money will move and no seat will stay."""
 
     code, status = "storage_unavailable", 503
     retry_after_s = 1.0
