@@ -93,6 +93,8 @@ def _well_formed(books: Books) -> Iterable[Finding]:
                 yield Finding(where, "answered before it was asked")
             if entry.outcome != outcome_of(entry.op, entry.status, entry.code):
                 yield Finding(where, f"{entry.status} {entry.code} noted as {entry.outcome}")
+            if entry.op == "read" and entry.code == "confirmed" and not entry.event_id:
+                yield Finding(where, "seats seen, and no event named: nobody can judge that")
             if entry.client and entry.invoked_s < ends.get(entry.client, 0.0):
                 yield Finding(where, f"client {entry.client} asked twice at once")
             ends[entry.client] = entry.completed_s

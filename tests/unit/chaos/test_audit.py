@@ -153,6 +153,7 @@ def test_one_false_line_turns_its_invariant_red(books, number, database, stateme
         ("I22", of("carla"), {"invoked_s": 900.0, "completed_s": 900.5, "reservation_id": "", "seats": ["A-01"]}),
         ("I23", of("ana"), {"completed_s": -1.0}),
         ("I23", of("ana"), {"status": 0, "code": "ReadTimeout", "outcome": "fail"}),
+        ("I23", of("ana"), {"op": "read", "event_id": ""}),
         ("I23", lambda entry: True, {"client": "one", "invoked_s": 1.0, "completed_s": 2.0}),
     ],
     ids=str,
