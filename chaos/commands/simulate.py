@@ -232,7 +232,12 @@ def _one(
     if as_json:
         emit(_result_as_json(result))
     else:
-        _tell(result, about, timeline=chosen["trace"] or chosen["shrink"], say=say)
+        _tell(
+            result,
+            about,
+            timeline=chosen["trace"] or chosen["shrink"] or about is not None,
+            say=say,
+        )
     if svg is not None:
         _draw(result, about, svg, say)
     if not result.ok:
@@ -281,7 +286,7 @@ def _tell(result: "Result", about: str | None, *, timeline: bool, say: Say) -> N
     assert result.trace is not None
     if timeline:
         click.echo(f"{result.scenario}\n")
-        for line in lines(_chosen(result, about), say):
+        for line in lines(_chosen(result, about), say, colour=sys.stdout.isatty()):
             click.echo(line)
     for violation in result.violations:
         click.secho(f"✗ {violation}", fg="red")

@@ -354,6 +354,9 @@ class _Queued(InlineConnection):
         self._disk = disk
         self._free_at_s = 0.0
 
+    def __del__(self) -> None:
+        """Nothing to complain of: a process that is killed closes nothing."""
+
     def _when_s(self, now_s: float) -> float:
         self._free_at_s = max(now_s, self._free_at_s) + self._disk.delay_s()
         return self._free_at_s
