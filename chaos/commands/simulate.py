@@ -222,13 +222,13 @@ def _one(
     say: Say,
 ) -> None:
     from chaos.simulate.run import run_seed  # noqa: PLC0415 - the services are slow to import
-    from chaos.simulate.sweep import prepare  # noqa: PLC0415
+    from chaos.simulate.sweep import quiet  # noqa: PLC0415
     from chaos.simulate.trace import Trace  # noqa: PLC0415
 
-    prepare()
-    result = run_seed(seed, trace=Trace(keep=True), wal=chosen["wal"])
-    if chosen["shrink"] and not result.ok:
-        result = _shrunk(seed, wal=chosen["wal"], as_json=as_json, say=say)
+    with quiet():
+        result = run_seed(seed, trace=Trace(keep=True), wal=chosen["wal"])
+        if chosen["shrink"] and not result.ok:
+            result = _shrunk(seed, wal=chosen["wal"], as_json=as_json, say=say)
     if as_json:
         emit(_result_as_json(result))
     else:

@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -128,11 +129,11 @@ _Played = tuple[int, list[Failure], Tally]
 
 def _play_all(chunks: Iterator[tuple[int, int]], jobs: int, wal: bool) -> Iterator[_Played]:
     if jobs == 1:
-        prepare()
-        yield from (_play(*chunk, wal) for chunk in chunks)
+        with quiet():
+            yield from (_play(*chunk, wal) for chunk in chunks)
         return
     context = multiprocessing.get_context("spawn")  # a forked event loop or connection is nobody's
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=prepare) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare) as pool:
         running: set[Future[_Played]] = set()
         for chunk in chunks:
             running.add(pool.submit(_play, *chunk, wal))
@@ -144,8 +145,19 @@ def _play_all(chunks: Iterator[tuple[int, int]], jobs: int, wal: bool) -> Iterat
             yield from (one.result() for one in done)
 
 
-def prepare() -> None:
-    """Make this process ready to play: quiet, warm, and with nothing old for the collector to look at."""
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Simulated services complain all the time, with reason; for the length of the block nobody hears it."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+def _prepare() -> None:
+    """Make a process that does nothing else ready to play: quiet, warm, nothing old for the collector to look at."""
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
         cache_logger_on_first_use=True,
