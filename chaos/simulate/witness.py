@@ -138,6 +138,10 @@ class Witness:
         if State.AUTHORIZED in saga.submitted and State.CANCELLING not in saga.committed:
             allowed = (allowed | {"pending"}) - {"storage_unavailable"}
         allowed |= {"request_in_progress", "pending"}  # whoever asks again meanwhile
+        if (
+            not saga.committed
+        ):  # it drives nothing yet, and may hear what an earlier attempt came to
+            allowed |= saga.reasons
         if code not in allowed:
             states = f"submitted {submitted}, committed {saga.committed[-1:] or 'nothing'}"
             self._say(exchange, code, f"{states}: may say {sorted(allowed)}")

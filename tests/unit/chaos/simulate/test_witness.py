@@ -92,6 +92,13 @@ def test_what_may_not(story, code):
     assert all(sentence.startswith(f"MAY_SAY reservations told {R} {code}") for sentence in told)
 
 
+def test_a_copy_of_what_could_not_be_stored_may_hear_of_the_attempt_before():
+    story = undone("payments_unavailable").submit("UNAVAILABLE", "payments_unavailable")
+    story.submit("RECEIVED", known=False, delivery="d2", attempt=2)
+    assert story.say("payments_unavailable", delivery="d2") == []
+    assert story.say("inventory_unavailable", delivery="d2")
+
+
 def test_a_500_may_never_be_said():
     assert "500" in Story().say("internal_error", status=500)[0]
 
