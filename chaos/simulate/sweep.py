@@ -3,6 +3,8 @@
 import gc
 import logging
 import multiprocessing
+import os
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from chaos.simulate.network import FAULTS
 from chaos.simulate.run import first_start, run_seed
 from chaos.simulate.scenario import NEMESES
 from chaos.simulate.tally import Tally
+from chaos.tether import die_with
 
 CHUNK: Final = 20
 """Seeds that one process plays between two reports."""
@@ -133,7 +136,9 @@ def _play_all(chunks: Iterator[tuple[int, int]], jobs: int, wal: bool) -> Iterat
             yield from (_play(*chunk, wal) for chunk in chunks)
         return
     context = multiprocessing.get_context("spawn")  # a forked event loop or connection is nobody's
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare) as pool:
+    with ProcessPoolExecutor(
+        jobs, mp_context=context, initializer=_prepare, initargs=(os.getpid(),)
+    ) as pool:
         running: set[Future[_Played]] = set()
         for chunk in chunks:
             running.add(pool.submit(_play, *chunk, wal))
@@ -156,8 +161,10 @@ def quiet() -> Iterator[None]:
         structlog.configure(**before)
 
 
-def _prepare() -> None:
+def _prepare(runner_pid: int) -> None:
     """Make a process that does nothing else ready to play: quiet, warm, nothing old for the collector to look at."""
+    if sys.platform == "linux" and not die_with(runner_pid):
+        sys.exit(1)
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
         cache_logger_on_first_use=True,

@@ -1,4 +1,4 @@
-"""Real sockets, so real time: every test runs on asyncio's loop and on uvloop's, against stock httpx and our own wire."""
+"""Real sockets, so real time: every test runs on asyncio's loop and on uvloop's, with stock httpx and our own wire."""
 
 import asyncio
 import random

@@ -14,7 +14,7 @@ from chassis.wire import Wire
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 TIME_OUTS = {"connect": 2.0, "read": 2.0, "write": 2.0, "pool": 2.0}
 
-Outcome = tuple[int, bytes] | str
+Outcome = tuple[int, bytes] | tuple[int, bytes, list[tuple[bytes, bytes]]] | str
 Script = Callable[["Peer"], Awaitable[None]]
 
 
@@ -119,14 +119,17 @@ class FarEnd:
 
 
 async def outcome(wire: httpx.AsyncBaseTransport, url: str, method="POST", **how) -> Outcome:
-    """What one call comes to: status and body, or the name of an httpx error."""
+    """What one call comes to: status and body (and `headers`, if asked for), or the name of an httpx error."""
+    headers_too = how.pop("headers_too", False)
     extensions = {"timeout": {**TIME_OUTS, **how.pop("time_outs", {})}}
     how.setdefault("content", b"x" if method == "POST" else None)
     request = httpx.Request(method, url, extensions=extensions, **how)
     try:
         response = await wire.handle_async_request(request)
         try:
-            return response.status_code, await response.aread()
+            body = await response.aread()
+            found = (response.status_code, body)
+            return (*found, response.headers.raw) if headers_too else found
         finally:
             await response.aclose()
     except httpx.HTTPError as error:

@@ -8,6 +8,7 @@ import socket
 
 import pytest
 
+from tests.support import until
 from tests.unit.chassis.wire.far_end import OK, FarEnd, Peer, outcome
 
 SHORT = {"read": 0.1}
@@ -154,8 +155,7 @@ async def test_full_pool(far: FarEnd, open_wire):
     far.script = silent
     async with open_wire(connections=1) as wire:
         first = asyncio.create_task(outcome(wire, far.url()))
-        while not far.requests:
-            await asyncio.sleep(0)
+        await until(lambda: far.requests, 2)
         assert await outcome(wire, far.url(), time_outs={"pool": 0.05}) == "PoolTimeout"
         assert len(far.requests) == 1
         first.cancel()
