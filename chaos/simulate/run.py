@@ -152,6 +152,8 @@ def _play(
             stage.run(_live(world, violations))
         except SimulationError as error:
             violations.append(f"LIVENESS {error}")
+        except sqlite3.Error as error:  # somebody has left a transaction open
+            violations.append(f"ERROR a database cannot be read: {error}")
         violations += _errors(loop)
         world.tally.sums.update(
             runs=1,
