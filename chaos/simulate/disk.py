@@ -196,7 +196,7 @@ class Disk:
     def crash(self, process: Process | None) -> None:
         """The process has died."""
         for connection in self._open.pop(process, ()):
-            connection.close()
+            connection.abandon()
 
     def destroy(self) -> None:
         """End of the run."""
@@ -335,6 +335,12 @@ class _Connection(sqlite3.Connection):
     def close(self) -> None:
         """As sqlite3's."""
         self.disk.forget(self)
+        super().close()
+
+    def abandon(self) -> None:
+        """Close it, and let go of what was not committed, which SQLite keeps while anybody has a cursor left."""
+        if self.in_transaction:
+            super().execute("ROLLBACK")
         super().close()
 
     def has_changes(self) -> bool:

@@ -109,7 +109,11 @@ class SagaStore:
             StorageUnavailable: Unknown whether it was stored.
         """
         rows = [(delivery_id, None, self._now()) for delivery_id in delivery_ids]
-        await self._run(lambda db: db.executemany(_REMEMBER, rows))
+
+        def transaction(db: Db) -> None:  # no cursor may leave the database's thread
+            db.executemany(_REMEMBER, rows)
+
+        await self._run(transaction)
 
     async def advance(self, row: Reservation, arrow: Arrow) -> Reservation:
         """Make `arrow` from the row's state and version; a repetition of our own is recognised.

@@ -127,6 +127,21 @@ def test_a_death_at_a_commit_leaves_what_was_committed(bench, moment, left):
     assert bench.tally.killed == {f"{moment} inventory: ∅ → HELD": 1}
 
 
+def test_what_a_dead_process_had_not_committed_is_gone_though_a_cursor_is_left(bench):
+    bench.run(bench.store("first"))
+
+    async def begins():
+        connection = await bench.disk.connect()
+        raw = connection._conn
+        raw.execute("BEGIN IMMEDIATE")
+        return raw.execute("INSERT INTO stuff VALUES ('never')"), raw.execute("SELECT * FROM stuff")
+
+    cursors = bench.run(begins())
+    bench.die("while its cursors live")
+    assert len(cursors) == 2
+    assert bench.disk.rows("SELECT COUNT(*) FROM stuff") == [(1,)]
+
+
 def test_a_full_disk_refuses_what_needs_room_until_it_is_healed(bench):
     bench.run(bench.store("first"))
     bench.disk.fill()
