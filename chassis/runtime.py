@@ -15,15 +15,18 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import aiosqlite
 import httpx
 
 import resilience
+from chassis.wire import Wire
 
 MAX_CONNECTIONS: Final = 20
-"""Connections per upstream: stock httpx's pool cost grows with the square of what is in flight."""
+"""Connections per upstream."""
+
+_KEEPALIVE_S: Final = 10.0  # below uvicorn's 30 s, so that we close first and never race its close
 
 _EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -53,18 +56,18 @@ class Runtime:
     exit_process: Callable[[int], object] = os._exit
 
 
-def real() -> Runtime:
-    """The effects of a real process: system clocks, sockets, files."""
+def real(wire: Literal["own", "httpx"] = "httpx") -> Runtime:
+    """The effects of a real process: system clocks, sockets, files.
+
+    Args:
+        wire: The transport that `Runtime.http` makes; stock httpx is there to be compared with (docs/adr/0013).
+    """
     rng = random.SystemRandom()
-    tls = ssl.create_default_context()
 
     def http(_upstream: str) -> httpx.AsyncBaseTransport:
-        limits = httpx.Limits(
-            max_connections=MAX_CONNECTIONS,
-            max_keepalive_connections=MAX_CONNECTIONS,
-            keepalive_expiry=10.0,  # below uvicorn's 30 s, so that we close first and never race its close
-        )
-        return _Wire(verify=tls, limits=limits, trust_env=False)
+        if wire == "httpx":
+            return _stock()
+        return Wire(max_connections=MAX_CONNECTIONS, keepalive_s=_KEEPALIVE_S, secure=_stock)
 
     async def connect_db(path: Path) -> aiosqlite.Connection:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +84,16 @@ def real() -> Runtime:
     )
 
 
-class _Wire(httpx.AsyncHTTPTransport):
+def _stock() -> httpx.AsyncBaseTransport:
+    limits = httpx.Limits(
+        max_connections=MAX_CONNECTIONS,
+        max_keepalive_connections=MAX_CONNECTIONS,
+        keepalive_expiry=_KEEPALIVE_S,
+    )
+    return _StockWire(verify=ssl.create_default_context(), limits=limits, trust_env=False)
+
+
+class _StockWire(httpx.AsyncHTTPTransport):
     """httpx's own transport, out of which nothing comes but httpx's errors.
 
     A connection that is reset while it is being opened makes anyio raise AttributeError (its socket is gone already),

@@ -1,6 +1,7 @@
 """The other end of the wire: a raw TCP server that does what a script says, and remembers what it was sent."""
 
 import asyncio
+import os
 import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -65,6 +66,12 @@ class Peer:
         sock = self.writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         self.writer.transport.abort()
+
+    def at_once(self, said: bytes) -> None:
+        """Send this and the end, past the loop: when it returns, both are at the caller's machine."""
+        with socket.socket(fileno=os.dup(self.writer.get_extra_info("socket").fileno())) as sock:
+            sock.sendall(said)
+            sock.shutdown(socket.SHUT_WR)
 
     async def stay(self) -> None:
         """Say nothing more until the caller hangs up."""

@@ -94,6 +94,20 @@ async def test_coded_content_is_decoded_and_what_is_not_is_an_error(far: FarEnd,
         assert await outcome(wire, far.url()) == "DecodingError"
 
 
+@pytest.mark.parametrize("kind", ["own"])  # stock httpx leaves the reading to its client
+@pytest.mark.parametrize("coded", [True, False])
+async def test_an_answer_is_read_when_it_is_returned(far: FarEnd, open_wire, coded, kind):
+    body = gzip.compress(b"ok") if coded else b"ok"
+    coding = b"content-encoding: gzip\r\n" if coded else b""
+    far.script = says(HEAD + coding + b"content-length: %d\r\n\r\n" % len(body), body)
+    async with open_wire() as wire:
+        response = await wire.handle_async_request(httpx.Request("GET", far.url()))
+        assert response.content == b"ok"
+        assert response.is_closed
+        assert response.num_bytes_downloaded == len(body)
+        assert response.elapsed.total_seconds() >= 0
+
+
 @pytest.mark.parametrize("kind", ["own"])  # stock httpx knows no limit
 @pytest.mark.parametrize("body", ["length", "chunks", "no length"])
 async def test_an_answer_that_is_too_long_is_refused(far: FarEnd, open_wire, body, kind):
@@ -140,8 +154,12 @@ async def test_an_answer_is_not_lost_when_the_request_cannot_be_written(far, ope
 
     far.script = script
     async with open_wire() as wire:
-        found = await outcome(wire, far.url(), content=b"x" * 2**25, time_outs={"write": 0.2})
+        found = await outcome(wire, far.url(), content=b"x" * 2**25, time_outs={"write": 1.0})
         assert found == (413, b"no")
+        far.script = (
+            far.polite
+        )  # on another connection: the rest of the request is in the way on this one
+        assert await outcome(wire, far.url(), content=b"next") == (200, b"next")
         over.set()
 
 

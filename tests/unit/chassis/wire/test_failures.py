@@ -77,6 +77,11 @@ BROKEN = {
         says(HEAD + b"transfer-encoding: gzip\r\n\r\nok"),
         "RemoteProtocolError",
     ),
+    "two transfer codings": (
+        says(CHUNKED[:-2] + b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
+        "RemoteProtocolError",
+    ),
+    "switched, to nothing": (says(b"HTTP/1.1 101 Switching\r\n\r\n" + OK), "RemoteProtocolError"),
     "switched protocols": (
         says(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"),
         "RemoteProtocolError",
@@ -95,8 +100,9 @@ async def test_a_broken_answer_has_its_name_and_the_request_went_out_once(
     far: FarEnd, open_wire, case, method
 ):
     far.script, expected = BROKEN[case]
+    time_outs = SHORT if expected == "ReadTimeout" else {}
     async with open_wire() as wire:
-        assert await outcome(wire, far.url(), method, time_outs=SHORT) == expected
+        assert await outcome(wire, far.url(), method, time_outs=time_outs) == expected
         assert len(far.requests) == 1
         far.script = far.polite
         assert (await outcome(wire, far.url()))[0] == 200
@@ -118,6 +124,29 @@ async def test_reset_before_the_request_is_read(far: FarEnd, open_wire, kind):
     assert found in ({"ReadError"} | ({"ConnectError"} if kind == "own" else set()))
 
 
+@pytest.mark.parametrize("rounds", range(10))
+async def test_reset_at_any_moment_is_heard(open_wire, rounds):
+    """Between the opening of a connection and the first byte too: what is written then goes nowhere, in silence."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        server.setblocking(False)
+        async with open_wire() as wire:
+            url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+            call = asyncio.create_task(outcome(wire, url, time_outs={"read": 1.0}))
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            await until(lambda: _reset_one(server), 2)
+            assert await call in ("ReadError", "ConnectError")
+
+
+def _reset_one(server: socket.socket) -> bool:
+    accepted, _ = server.accept()  # an OSError while there is none
+    with accepted:
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+    return True
+
+
 async def test_refused(open_wire):
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
@@ -129,6 +158,12 @@ async def test_refused(open_wire):
 async def test_no_such_host(open_wire):
     async with open_wire() as wire:
         assert await outcome(wire, "http://nobody.invalid/") == "ConnectError"
+
+
+@pytest.mark.parametrize("kind", ["own"])  # stock httpx lets a UnicodeError through
+async def test_a_name_that_no_host_can_have(open_wire, kind):
+    async with open_wire() as wire:
+        assert await outcome(wire, f"http://{'a' * 64}/") == "ConnectError"
 
 
 async def test_full_backlog(open_wire):
@@ -194,14 +229,46 @@ async def test_the_read_time_out_is_for_each_read(far: FarEnd, open_wire):
     async def drip(peer: Peer):
         await peer.request()
         for piece in (OK[:5], OK[5:20], OK[20:-2], OK[-2:-1], OK[-1:]):
-            await asyncio.sleep(0.06)
+            await asyncio.sleep(0.1)
             await peer.say(piece)
         await peer.stay()
 
     far.script = drip
     async with open_wire() as wire:
-        assert await outcome(wire, far.url(), time_outs={"read": 0.2}) == (200, b"ok")
+        assert await outcome(wire, far.url(), time_outs={"read": 0.4}) == (200, b"ok")
         assert await outcome(wire, far.url(), time_outs={"read": 0.03}) == "ReadTimeout"
+
+
+async def test_the_read_time_out_starts_when_the_request_is_written(far: FarEnd, open_wire):
+    """However long that took."""
+
+    async def slow_reader(peer: Peer):
+        await asyncio.sleep(0.2)
+        await silent(peer)
+
+    far.script = slow_reader
+    async with open_wire() as wire:
+        content = b"x" * 2**24
+        assert await outcome(wire, far.url(), content=content, time_outs=SHORT) == "ReadTimeout"
+    await until(lambda: far.requests, 2)
+
+
+async def test_a_time_out_ends_with_its_call(far: FarEnd, open_wire):
+    """What one caller was ready to wait says nothing about the next one on the same connection."""
+
+    async def script(peer: Peer):
+        await peer.request()
+        await peer.say(OK)
+        await peer.request()
+        await asyncio.sleep(0.5)
+        await peer.say(OK)
+        await peer.stay()
+
+    far.script = script
+    async with open_wire() as wire:
+        assert await outcome(wire, far.url(), time_outs={"read": 0.4}) == (200, b"ok")
+        assert await outcome(wire, far.url(), time_outs={"read": None}) == (200, b"ok")
+    assert far.accepted == 1
 
 
 async def test_without_time_outs_nothing_is_timed(far: FarEnd, open_wire):

@@ -12,13 +12,37 @@ from tests.unit.chassis.wire.test_failures import HEAD, silent
 LOST = {"RemoteProtocolError", "ReadError"}
 
 
-async def test_a_connection_is_used_again_the_last_one_first(far: FarEnd, open_wire):
+async def test_a_connection_is_used_again_and_the_spare_ones_rest(far: FarEnd, open_wire):
+    """One caller at a time needs one connection: the others may expire."""
+    users = []
+
+    async def script(peer: Peer):
+        while True:
+            await peer.request()
+            users.append(peer)
+            await peer.say(OK)
+
+    far.script = script
     async with open_wire(connections=4) as wire:
         await asyncio.gather(*(outcome(wire, far.url()) for _ in range(4)))
-        assert far.accepted == 4
         for _ in range(5):
+            assert await outcome(wire, far.url()) == (200, b"ok")
+    assert far.accepted == 4
+    assert len(set(users[4:])) == 1
+
+
+async def test_spare_connections_are_closed_and_may_be_opened_again(far: FarEnd, open_wire):
+    async with open_wire(connections=2, keepalive_s=0.3) as wire:
+
+        async def one_is_left():
             assert await outcome(wire, far.url()) == (200, b"x")
-        assert far.accepted == 4
+            return len(far.peers) == 1
+
+        await asyncio.gather(outcome(wire, far.url()), outcome(wire, far.url()))
+        assert far.accepted == 2
+        await until(one_is_left, 2)
+        await asyncio.gather(outcome(wire, far.url()), outcome(wire, far.url()))
+        assert far.accepted == 3
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -55,6 +79,24 @@ async def test_closed_while_idle_is_not_used(far: FarEnd, open_wire, method):
             assert await outcome(wire, far.url(), method) == (200, b"ok")
             await until(lambda: not far.peers, 2)  # the end is on its way, or here
             assert len(far.requests) == far.accepted == number
+
+
+@pytest.mark.parametrize("said", [b"", OK, b"HTTP/1.1 408 Too Slow\r\nconnection: close\r\n\r\n"])
+async def test_what_came_while_the_loop_did_not_look_is_seen(far: FarEnd, open_wire, said):
+    """The end, or an answer to nobody, is in the socket when the next call comes, and the loop has not heard."""
+    kept = []
+
+    async def script(peer: Peer):
+        kept.append(peer)
+        await far.polite(peer)
+
+    far.script = script
+    async with open_wire() as wire:
+        assert await outcome(wire, far.url()) == (200, b"x")
+        kept[0].at_once(said)
+        assert await outcome(wire, far.url(), content=b"mine") == (200, b"mine")
+    assert far.accepted == 2
+    assert len(far.requests) == 2
 
 
 async def test_closed_right_after_the_answer_is_used_or_lost_but_never_sent_twice(far, open_wire):
@@ -108,6 +150,7 @@ async def test_what_comes_while_idle_closes_the_connection(far, open_wire, kind)
     async with open_wire() as wire:
         assert await outcome(wire, far.url()) == (200, b"first")
         await said.wait()
+        await until(lambda: not far.peers, 2)
         far.script = far.polite
         assert await outcome(wire, far.url(), content=b"mine") == (200, b"mine")
     assert far.accepted == 2
@@ -149,6 +192,55 @@ async def test_a_cancelled_caller_takes_the_connection_along(far, open_wire, rou
         far.script = far.polite
         assert await outcome(wire, far.url(), content=b"mine") == (200, b"mine")
         await until(lambda: len(far.peers) <= 1, 2)
+
+
+async def test_who_is_cancelled_when_the_turn_has_come_passes_it_on(far: FarEnd, open_wire):
+    async with open_wire(connections=1) as wire:
+
+        async def first():
+            found = await outcome(wire, far.url())
+            second.cancel()  # whose turn it is since a moment ago, without knowing
+            return found
+
+        calls = [asyncio.create_task(first())]
+        second = asyncio.create_task(outcome(wire, far.url(), content=b"2"))
+        calls.append(asyncio.create_task(outcome(wire, far.url(), content=b"3")))
+        assert await asyncio.gather(*calls) == [(200, b"x"), (200, b"3")]
+        await asyncio.gather(second, return_exceptions=True)
+        assert await outcome(wire, far.url()) == (200, b"x")
+
+
+async def test_who_is_cancelled_together_with_the_one_before_is_passed_over(far: FarEnd, open_wire):
+    far.script = silent
+    async with open_wire(connections=1) as wire:
+        calls = [asyncio.create_task(outcome(wire, far.url())) for _ in range(3)]
+        await until(lambda: far.requests, 2)
+        far.script = far.polite
+        calls[0].cancel()
+        calls[1].cancel()
+        assert await calls[2] == (200, b"x")
+        await asyncio.gather(*calls, return_exceptions=True)
+
+
+@pytest.mark.parametrize("kind", ["own"])  # stock httpx looks before it hands over, not after
+async def test_who_is_given_a_connection_that_has_ended_opens_another(far, open_wire, kind):
+    kept = []
+
+    async def script(peer: Peer):
+        kept.append(peer)
+        await far.polite(peer)
+
+    far.script = script
+    async with open_wire(connections=1) as wire:
+
+        async def first():
+            found = await outcome(wire, far.url())
+            kept[0].at_once(b"")
+            return found
+
+        calls = (first(), outcome(wire, far.url(), content=b"2"))
+        assert await asyncio.gather(*calls) == [(200, b"x"), (200, b"2")]
+    assert far.accepted == len(far.requests) == 2
 
 
 async def test_in_a_storm_of_cancellations_nobody_gets_the_answer_of_another(far, open_wire, rng):
