@@ -56,7 +56,7 @@ class Runtime:
     exit_process: Callable[[int], object] = os._exit
 
 
-def real(wire: Literal["own", "httpx"] = "httpx") -> Runtime:
+def real(wire: Literal["httpx", "own"] = "httpx") -> Runtime:
     """The effects of a real process: system clocks, sockets, files.
 
     Args:

@@ -29,7 +29,7 @@ def serve(name: str, settings_type: type[S], create_app: Callable[[S, Runtime], 
             sys.stderr.write(f"{name}: {variable}: {problem['msg']}\n")
         sys.exit(2)
     configure_logs(name, settings)
-    app = create_app(settings, runtime.real())
+    app = create_app(settings, runtime.real(settings.wire))
     uvicorn.run(
         app,
         host=settings.host,

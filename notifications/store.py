@@ -173,16 +173,12 @@ class Store:
         """The message of that id."""
         return await self._run(lambda db: _find(db, notification_id))
 
-    async def due(self, *, now: float, limit: int) -> list[MessageRow]:
-        """Up to `limit` open messages whose time has come, longest waiting first."""
-        return await self._run(lambda db: _due(db, now, limit))
-
     async def pending(self) -> int:
         """How many messages are neither delivered nor dead."""
         return await self._run(_pending)
 
     async def look(self, *, now: float, limit: int) -> tuple[list[MessageRow], int]:
-        """`due` and `pending` in one transaction."""
+        """Up to `limit` open messages whose time has come, longest waiting first; and `pending`."""
         return await self._run(lambda db: (_due(db, now, limit), _pending(db)))
 
     async def messages(

@@ -106,10 +106,6 @@ class Store:
         """The payment of that reference."""
         return await self._run(lambda db: _find(db, payment_ref))
 
-    async def due(self, *, now: float, limit: int) -> list[PaymentRow]:
-        """Up to `limit` *_PENDING payments whose time has come, longest waiting first."""
-        return await self._run(lambda db: _due(db, now, limit))
-
     async def postpone(self, row: PaymentRow, *, next_at: float, error: str) -> None:
         """Note that the provider gave no answer; ask again at `next_at`. Nothing if `row` has moved on."""
         await self._run(
@@ -133,7 +129,7 @@ class Store:
         return await self._run(_open_counts)
 
     async def look(self, *, now: float, limit: int) -> tuple[list[PaymentRow], dict[str, int]]:
-        """`due` and `open_counts` in one transaction."""
+        """Up to `limit` *_PENDING payments whose time has come, longest waiting first; and `open_counts`."""
         return await self._run(lambda db: (_due(db, now, limit), _open_counts(db)))
 
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import re
-import sys
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, Final
@@ -11,11 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from chaos.commands.options import Command, Decorator, HypothesisFailed, emit, json_option, together
+from chaos.commands.progress import progress
 from chaos.texts import Say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from chaos.matrix.run import Report
 
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -62,7 +59,7 @@ def matrix_command(say: Say) -> click.Command:
         folder = data or Path(mkdtemp(prefix="taquilla-matrix-"))
         order = Order(data=folder.resolve(), **chosen)
         try:
-            with _progress(say, quiet=as_json and not sys.stderr.isatty()) as tell:
+            with progress(say("matriz", "matrix"), as_json=as_json) as tell:
                 report = asyncio.run(run(order, tell))
         except LookupError:
             raise click.BadParameter(
@@ -131,24 +128,6 @@ def _options(say: Say) -> Decorator:
             help=say("Escribe el informe en una página.", "Writes the report as one page."),
         ),
     )
-
-
-@contextmanager
-def _progress(say: Say, *, quiet: bool) -> "Iterator[Callable[[float, str], None]]":
-    """A bar where a person watches, lines where somebody reads, nothing where a program listens."""
-    if quiet:
-        yield lambda _share, _text: None
-        return
-    if not sys.stderr.isatty():
-        yield lambda share, text: click.echo(f"{share:4.0%} {text}", err=True)
-        return
-    from rich.console import Console  # noqa: PLC0415 - only for people
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn  # noqa: PLC0415
-
-    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(say("matriz", "matrix"), total=1.0)
-        yield lambda share, text: bar.update(task, completed=share, description=text)
 
 
 def _show(report: "Report", html: Path | None, say: Say) -> None:

@@ -3,19 +3,17 @@
 import os
 import re
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from chaos.commands.options import Command, Decorator, HypothesisFailed, emit, json_option, together
+from chaos.commands.progress import progress
 from chaos.state import wall_clock
 from chaos.texts import Say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from chaos.simulate.run import Result
     from chaos.simulate.sweep import Sweep
 
@@ -152,8 +150,24 @@ def _many(first: int, seeds: int, jobs: int, *, wal: bool, as_json: bool, say: S
     from chaos.simulate.sweep import sweep  # noqa: PLC0415 - the services are slow to import
 
     began_s = wall_clock().timestamp()
-    with _progress(seeds, say, quiet=as_json and not sys.stderr.isatty()) as show:
-        total = sweep(first, seeds, jobs=jobs, wal=wal, show=show)
+
+    def line(total: "Sweep") -> str:
+        per_min = total.seeds / max(wall_clock().timestamp() - began_s, 0.001) * 60
+        sagas, failing = total.tally.sums["sagas"], len(total.failures)
+        worlds = f"{total.seeds}/{seeds}, {per_min:.0f}"
+        return say(
+            f"{worlds} mundos/min, {sagas} sagas, {failing} fallan",
+            f"{worlds} worlds/min, {sagas} sagas, {failing} failing",
+        )
+
+    with progress(say("mundos", "worlds"), as_json=as_json) as tell:
+        total = sweep(
+            first,
+            seeds,
+            jobs=jobs,
+            wal=wal,
+            show=lambda total: tell(total.seeds / seeds, line(total)),
+        )
     took_s = wall_clock().timestamp() - began_s
     if as_json:
         emit({"first": first, "took_s": round(took_s, 1), **_as_json(total)})
@@ -314,49 +328,3 @@ def _chosen(result: "Result", about: str | None) -> Any:
     named = _RESERVATION.search(" ".join(result.violations))
     subject = about or (named[0] if named and result.muted else None)
     return events if subject is None else concerning(events, subject)
-
-
-@contextmanager
-def _progress(seeds: int, say: Say, *, quiet: bool) -> "Iterator[Callable[[Sweep], None]]":
-    """A bar where a person watches, lines where somebody reads, nothing where a program listens."""
-    if quiet:
-        yield lambda _total: None
-        return
-    began_s = wall_clock().timestamp()
-
-    def text(total: "Sweep") -> str:
-        per_min = total.seeds / max(wall_clock().timestamp() - began_s, 0.001) * 60
-        worlds = say("mundos/min", "worlds/min")
-        failing = say("fallan", "failing")
-        return f"{per_min:.0f} {worlds}, {total.tally.sums['sagas']} sagas, {len(total.failures)} {failing}"
-
-    if not sys.stderr.isatty():
-        step = max(1, seeds // 20)
-        told = 0
-
-        def line(total: "Sweep") -> None:
-            nonlocal told
-            if total.seeds // step > told:
-                told = total.seeds // step
-                click.echo(f"{total.seeds}/{seeds} {text(total)}", err=True)
-
-        yield line
-        return
-    from rich.console import Console  # noqa: PLC0415 - only for people
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=seeds)
-        yield lambda total: bar.update(task, completed=total.seeds, description=text(total))

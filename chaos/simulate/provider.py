@@ -1,6 +1,6 @@
 """The payment provider as a host of its own: ledger and process are not payments', and the network lies between.
 
-`Remote` is what payments holds; `create_app` answers at the other end. The actions are those of `payments.clients`.
+`Remote` is what payments holds; `running` answers at the other end. The actions are those of `payments.clients`.
 """
 
 import json

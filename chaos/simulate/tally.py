@@ -1,6 +1,6 @@
 """What really happened in a run, counted: the "sometimes" of Antithesis. A fault that never took effect tests nothing.
 
-Counters add up over runs; `missing` says what the sum has not seen.
+Counters add up over runs; `never` says what the sum has not seen.
 """
 
 from collections import Counter
@@ -15,12 +15,11 @@ class Tally:
 
     Attributes:
         faults: By name, how often a fault took effect: a message lost, a commit failed, a process killed.
-        arrows: `machine: from → to`, committed.
-        commits: The same arrows and `other` work by database: `database: what`.
+        commits: By database, transitions (`inventory: HELD → SOLD`) and other work (`inventory: other`).
         calls: `caller → callee path`.
         killed: `before` or `after` one of `commits` and `calls`.
         answers: `status code`, as heard by buyers.
-        sums: runs, sagas, calls, virtual seconds.
+        sums: runs, sagas, requests, virtual seconds, steps of the loop.
     """
 
     faults: Counter[str] = field(default_factory=Counter)

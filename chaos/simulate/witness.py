@@ -31,6 +31,18 @@ _TURNED_AWAY: Final = frozenset({"overloaded", "deadline_exceeded"})
 _REPEATABLE: Final = frozenset({"storage_unavailable", "request_in_progress", "pending"})
 """What a delivery that drives nothing may always hear: it did nothing, and says so."""
 
+_KNOWN: Final = _FINAL | frozenset(END_OF) | {"confirmed", "pending", "request_in_progress"}
+
+_AFTER: Final = {
+    end: frozenset({reason for reason, its in END_OF.items() if its is end})
+    for end in set(END_OF.values())
+} | {
+    State.CANCELLING: frozenset(END_OF),
+    State.REFUNDING: frozenset({"confirmed"}),
+    State.REFUNDED: frozenset({"confirmed", "refunded"}),
+}
+"""By a state submitted after the answer was decided: what may have been decided."""
+
 
 @dataclass(slots=True)
 class _Saga:
@@ -160,19 +172,6 @@ class Witness:
     def _say(self, exchange: Exchange, code: str, why: str) -> None:
         key = json.loads(exchange.body or b"{}").get("reservation_id", exchange.number)
         self.violations.append(f"MAY_SAY {exchange.target} told {key} {code}: {why}")
-
-
-_KNOWN: Final = _FINAL | frozenset(END_OF) | {"confirmed", "pending", "request_in_progress"}
-
-_AFTER: Final = {
-    end: frozenset({reason for reason, its in END_OF.items() if its is end})
-    for end in set(END_OF.values())
-} | {
-    State.CANCELLING: frozenset(END_OF),
-    State.REFUNDING: frozenset({"confirmed"}),
-    State.REFUNDED: frozenset({"confirmed", "refunded"}),
-}
-"""By a state submitted after the answer was decided: what may have been decided."""
 
 
 def code_of(status: int, body: bytes) -> str:

@@ -32,7 +32,7 @@ async def test_a_claim_keeps_others_out_until_its_lease_ends(open_store):
         mine = await store.claim("r1.confirmed", lease="a", until=31.0, now=1.0)
         assert (mine.state, mine.attempts, mine.redelivered) == (S.INFLIGHT, 1, 0)
         assert await store.claim("r1.confirmed", lease="b", until=60.0, now=30.9) is None
-        assert await store.due(now=30.9, limit=9) == []
+        assert (await store.look(now=30.9, limit=9))[0] == []
         theirs = await store.claim("r1.confirmed", lease="b", until=61.0, now=31.0)
         assert (theirs.attempts, theirs.redelivered) == (2, 1)
         # The first sender comes back from the dead: its word does not count any more.
@@ -80,7 +80,7 @@ async def test_doubt_keeps_the_lease_until_the_retry_and_counts_it(open_store):
         await accepted(store)
         row = await store.claim("r1.confirmed", lease="a", until=31.0, now=1.0)
         assert await store.doubt(row, error="reset", next_at=5.0) is S.INFLIGHT
-        assert [due.notification_id for due in await store.due(now=5.0, limit=9)] == [
+        assert [due.notification_id for due in (await store.look(now=5.0, limit=9))[0]] == [
             "r1.confirmed"
         ]
         again = await store.claim("r1.confirmed", lease="b", until=35.0, now=5.0)
@@ -121,7 +121,7 @@ async def test_a_dead_message_is_revived_once_and_for_the_corrected_address(
         assert (row.last_error, row.attempts, row.redelivered) == (None, 1, 0)
         again, revived = await store.resend("r1.confirmed", recipient="eva@example.org", now=6.0)
         assert (again, revived) == (row, False)
-        assert [due.notification_id for due in await store.due(now=5.0, limit=9)] == [
+        assert [due.notification_id for due in (await store.look(now=5.0, limit=9))[0]] == [
             "r1.confirmed"
         ]
     assert query("SELECT from_state, to_state FROM message_log WHERE event = 'resend'") == [

@@ -84,10 +84,10 @@ async def test_due_lists_what_is_open_and_postpone_moves_it(open_store):
         row = await store.begin("p.1", 5000, "USD", now=1.0)
         await store.begin("p.2", 5000, "USD", now=2.0)
         await store.apply("p.2", E.DECLINED, now=2.0)
-        assert [due.payment_ref for due in await store.due(now=2.0, limit=9)] == ["p.1"]
+        assert [due.payment_ref for due in (await store.look(now=2.0, limit=9))[0]] == ["p.1"]
         await store.postpone(row, next_at=10.0, error="silence")
-        assert await store.due(now=9.0, limit=9) == []
-        assert [due.attempts for due in await store.due(now=10.0, limit=9)] == [1]
+        assert (await store.look(now=9.0, limit=9))[0] == []
+        assert [due.attempts for due in (await store.look(now=10.0, limit=9))[0]] == [1]
         assert await store.open_counts() == {"AUTH_PENDING": 1}
 
 
@@ -96,4 +96,4 @@ async def test_postpone_of_a_payment_that_moved_on_changes_nothing(open_store):
         stale = await store.begin("p.1", 5000, "USD", now=1.0)
         await store.cancel("p.1", now=2.0)
         await store.postpone(stale, next_at=99.0, error="silence")
-        assert [row.state for row in await store.due(now=2.0, limit=9)] == [S.VOID_PENDING]
+        assert [row.state for row in (await store.look(now=2.0, limit=9))[0]] == [S.VOID_PENDING]

@@ -6,21 +6,12 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from chaos.simulate.picture import as_svg
-from chaos.simulate.run import run_seed
 from chaos.simulate.timeline import about
-from chaos.simulate.trace import Event, Trace
+from chaos.simulate.trace import Event
 from chaos.texts import Say
 
 ONE = "r5798f87bcd762f3bf98d5b9381f0a293"
 ES, EN = Say("es"), Say("en")
-
-
-@pytest.fixture(scope="module")
-def run():
-    """A whole run with a death, bad disks and broken links."""
-    trace = Trace(keep=True)
-    run_seed(5, trace=trace)
-    return trace.events
 
 
 @pytest.fixture(scope="module")

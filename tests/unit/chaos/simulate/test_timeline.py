@@ -6,9 +6,8 @@ import re
 import click
 import pytest
 
-from chaos.simulate.run import run_seed
 from chaos.simulate.timeline import WIDTH, Names, about, lines, wording
-from chaos.simulate.trace import Event, Trace
+from chaos.simulate.trace import Event
 from chaos.texts import Say
 
 ONE = "r5798f87bcd762f3bf98d5b9381f0a293"
@@ -16,14 +15,6 @@ TWIN = "r5798f00000000000000000000000000f"
 OTHER = "rfe1ed4df99639969e68a22604140d922"
 TOKEN = "154d5870f54cf865bd01c7379e294541"
 ES, EN = Say("es"), Say("en")
-
-
-@pytest.fixture(scope="module")
-def run():
-    """A whole run with a death, bad disks and broken links."""
-    trace = Trace(keep=True)
-    run_seed(5, trace=trace)
-    return trace.events
 
 
 @pytest.fixture(scope="module")
