@@ -19,6 +19,7 @@ from chassis import problems
 from chassis.clients import Upstream
 from chassis.docs import docs_routes
 from chassis.errors import DeadlineGone, Overloaded, RateLimited, ServiceError
+from chassis.fastpath import FastPathMiddleware
 from chassis.health import Health, health_routes
 from chassis.problems import ProblemMiddleware, problem_routes
 from chassis.requests import BodyLimitMiddleware, RequestContextMiddleware
@@ -147,6 +148,8 @@ def build_app(  # noqa: PLR0913 - keyword-only options
     tables = [problem_routes(), *routers, health_routes(), docs_routes()]
     if settings.chaos_enabled:
         tables.append(control_routes())
+    # Not `include_router`, which makes every route anew.
+    routes = [route for table in tables for route in table.routes]
     app = FastAPI(
         title=f"Taquilla · {chassis.name}",
         summary=summary,
@@ -156,13 +159,15 @@ def build_app(  # noqa: PLR0913 - keyword-only options
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},
         exception_handlers=dict(problems.HANDLERS),
-        # Not `include_router`, which makes every route anew.
-        routes=[route for table in tables for route in table.routes],
-        middleware=_middleware(
-            chassis,
-            admission or Admission(Limit(fixed=settings.max_inflight), queue=Queue()),
-            EXEMPT + exempt,
-        ),
+        routes=routes,
+        middleware=[
+            *_middleware(
+                chassis,
+                admission or Admission(Limit(fixed=settings.max_inflight), queue=Queue()),
+                EXEMPT + exempt,
+            ),
+            Middleware(FastPathMiddleware, routes=routes),
+        ],
     )
     app.state.health = chassis.health
     app.state.specs = specs or {chassis.name: "/openapi.json"}

@@ -122,9 +122,11 @@ async def _handler(request: Request, error: Exception) -> JSONResponse:
     return response
 
 
+KNOWN: Final = (ServiceError, Rejected, DeadlineExceeded)
+"""What an operation may raise to refuse."""
+
 HANDLERS: Final[Mapping[Any, Any]] = dict.fromkeys(
-    (ServiceError, Rejected, DeadlineExceeded, RequestValidationError, StarletteHTTPException),
-    _handler,
+    (*KNOWN, RequestValidationError, StarletteHTTPException), _handler
 )
 """The renderer, for everything the framework catches itself."""
 

@@ -3,9 +3,10 @@
 from functools import cache
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 
 from chassis.errors import StorageUnavailable
+from chassis.fastpath import running
 from chassis.openapi import refusals
 from inventory import usecases
 from inventory.errors import (
@@ -34,13 +35,7 @@ from inventory.schemas import (
 from inventory.store import Counts
 from inventory.usecases import Inventory
 
-
-async def _inventory(request: Request) -> Inventory:
-    svc: Inventory = request.state.svc
-    return svc
-
-
-Svc = Annotated[Inventory, Depends(_inventory)]
+Svc = Annotated[Inventory, Depends(running)]
 
 
 def _event(counts: Counts) -> EventView:

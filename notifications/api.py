@@ -6,9 +6,10 @@ from functools import cache
 from types import MappingProxyType
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 
 from chassis.errors import NotFound, StorageUnavailable
+from chassis.fastpath import running
 from chassis.openapi import refusals
 from notifications import usecases
 from notifications.domain import MessageState, status_of
@@ -28,13 +29,7 @@ from notifications.schemas import (
 from notifications.store import MessageRow
 from notifications.usecases import Notifications
 
-
-async def _notifications(request: Request) -> Notifications:
-    svc: Notifications = request.state.svc
-    return svc
-
-
-Svc = Annotated[Notifications, Depends(_notifications)]
+Svc = Annotated[Notifications, Depends(running)]
 
 _WORDS: Final[Mapping[MessageState, StateWord]] = MappingProxyType(
     {

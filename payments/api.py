@@ -3,9 +3,10 @@
 from functools import cache
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 
 from chassis.errors import StorageUnavailable
+from chassis.fastpath import running
 from chassis.openapi import refusals
 from payments import usecases
 from payments.domain import CANCELLED, PaymentState, status_of
@@ -28,13 +29,7 @@ from payments.schemas import (
 from payments.store import PaymentRow
 from payments.usecases import Payments
 
-
-async def _payments(request: Request) -> Payments:
-    svc: Payments = request.state.svc
-    return svc
-
-
-Svc = Annotated[Payments, Depends(_payments)]
+Svc = Annotated[Payments, Depends(running)]
 
 
 def _view(row: PaymentRow) -> PaymentView:

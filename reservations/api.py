@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Response
 
 from chassis.catalogue import MESSAGES, language
 from chassis.errors import StorageUnavailable
+from chassis.fastpath import reply, running
 from chassis.openapi import refusals
 from reservations import errors, usecases
 from reservations.domain import PUBLIC_STATUS, Reservation, State
@@ -22,13 +23,7 @@ from reservations.schemas import (
 from reservations.store import Notice
 from reservations.usecases import Outcome, Reservations
 
-
-async def _reservations(request: Request) -> Reservations:
-    svc: Reservations = request.state.svc
-    return svc
-
-
-Svc = Annotated[Reservations, Depends(_reservations)]
+Svc = Annotated[Reservations, Depends(running)]
 Token = Annotated[str | None, Header(alias="X-Manage-Token", max_length=200)]
 
 
@@ -122,20 +117,18 @@ def routes() -> APIRouter:
     @router.post(
         "/reserve",
         summary="Reservar · Reserve",
+        response_model=Answer,
         responses={
             202: {"model": Answer, "description": "Resultado pendiente · Outcome still open"},
             **refusals(*errors.BY_REASON.values(), errors.KeyReused, errors.RequestInProgress),
         },
     )
-    async def reserve(svc: Svc, request: ReserveRequest, response: Response) -> Answer:
-        outcome = await usecases.reserve(svc, request)
-        answer = await _answer(svc, outcome)
+    async def reserve(svc: Svc, request: ReserveRequest) -> Response:
+        answer = await _answer(svc, await usecases.reserve(svc, request))
+        replayed = {"idempotent-replayed": "true"} if answer.replayed else {}
         if answer.status == "pending":
-            response.status_code = 202
-            response.headers["retry-after"] = "1"
-        if answer.replayed:
-            response.headers["idempotent-replayed"] = "true"
-        return answer
+            return reply(answer, 202, {"retry-after": "1", **replayed})
+        return reply(answer, headers=replayed)
 
     @router.get(
         "/reservations/{reservation_id}",

@@ -4,17 +4,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Final
 
-from fastapi import Depends, Request
+from fastapi import Depends
 
+from chassis.fastpath import running
 from gateway.usecases import Gateway
 
-
-async def _running(request: Request) -> Gateway:
-    svc: Gateway = request.state.svc
-    return svc
-
-
-Svc = Annotated[Gateway, Depends(_running)]
+Svc = Annotated[Gateway, Depends(running)]
 """The running gateway."""
 
 NO_STORE: Final[Mapping[str, str]] = MappingProxyType({"cache-control": "no-store"})
