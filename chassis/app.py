@@ -18,6 +18,7 @@ from chaos.faults import FaultMiddleware, Faults, control_routes
 from chassis import problems
 from chassis.clients import Upstream
 from chassis.docs import docs_routes
+from chassis.door import Door
 from chassis.errors import DeadlineGone, Overloaded, RateLimited, ServiceError
 from chassis.fastpath import FastPathMiddleware
 from chassis.health import Health, health_routes
@@ -88,6 +89,7 @@ class Chassis:
         self.settings = settings
         self.runtime = runtime
         self.metrics = Metrics()
+        self.door = Door(runtime, self.metrics)
         self.health = Health(self.metrics, self.refresh)
         self.faults = Faults(
             runtime.resilience, name, slow_route, points=points, exit_process=runtime.exit_process
@@ -170,6 +172,7 @@ def build_app(  # noqa: PLR0913 - keyword-only options
         ],
     )
     app.state.health = chassis.health
+    app.state.door = chassis.door
     app.state.specs = specs or {chassis.name: "/openapi.json"}
     app.state.faults, app.state.chaos_token = chassis.faults, settings.chaos_token
     return app
@@ -232,6 +235,7 @@ def _observed_shield(app: ASGIApp, *, chassis: Chassis, **options: Any) -> ASGIA
         **options,
     )
     chassis.health.values["shield"] = shield.snapshot
+    chassis.door.shield = shield
     return shield
 
 
@@ -242,6 +246,9 @@ class _MetricsMiddleware:
         self.app = app
         self._mono = chassis.runtime.mono
         self._metrics = chassis.metrics
+        # Requests inside `__call__`; the gauge reads it when it is scraped.
+        self._in_flight = 0
+        chassis.metrics.in_flight.set_function(lambda: self._in_flight)
         # By method, route template and status, as in the registry.
         self._timed: dict[tuple[str, str, int], Histogram] = {}
 
@@ -258,11 +265,11 @@ class _MetricsMiddleware:
                 status = message["status"]
             await send(message)
 
-        self._metrics.in_flight.inc()
+        self._in_flight += 1
         try:
             await self.app(scope, receive, watch)
         finally:
-            self._metrics.in_flight.dec()
+            self._in_flight -= 1
             route = getattr(scope.get("route"), "path", "other")
             key = (scope["method"], route, status)
             timed = self._timed.get(key)

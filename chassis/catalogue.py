@@ -7,6 +7,7 @@ A text says what happened, what it means for the buyer's money and seat, and wha
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 Language = Literal["es", "en"]
@@ -46,6 +47,7 @@ def _spoken(value: object) -> str:
     return str(value)
 
 
+@lru_cache(maxsize=256)
 def negotiate(accept_language: str | None) -> Language:
     """Best language for an `Accept-Language` header (RFC 9110 §12.5.4: q-values, `*`, regional variants).
 

@@ -4,14 +4,14 @@ Sources: RFC 9110 §12.5.4 (Accept-Language), §8.6 (Content-Length).
 """
 
 import re
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from typing import Final
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis.catalogue import language, negotiate
+from chassis.catalogue import Language, language, negotiate
 from chassis.errors import PayloadTooLarge
 from chassis.runtime import Runtime
 
@@ -21,7 +21,19 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 CONTENT_POLICY: Final = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
 """What a page of ours may load: nothing from anywhere else, and no inline script."""
 
+_VARY: Final = b"Accept-Language"
+_STAMPED: Final = frozenset(
+    {b"x-request-id", b"content-language", b"vary", b"x-content-type-options"}
+)
+
 _USABLE_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+
+def identity(headers: Mapping[bytes, bytes], runtime: Runtime) -> tuple[str, Language]:
+    """The id of a request, its own if that is usable, and the language of its answer."""
+    given = headers.get(b"x-request-id", b"").decode("latin-1")
+    current = given if _USABLE_ID.fullmatch(given) else runtime.new_id()
+    return current, negotiate(headers.get(b"accept-language", b"").decode("latin-1"))
 
 
 class RequestContextMiddleware:
@@ -36,27 +48,43 @@ class RequestContextMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        incoming = Headers(scope=scope)
-        given = incoming.get("x-request-id", "")
-        current = given if _USABLE_ID.fullmatch(given) else self._runtime.new_id()
-        lang = negotiate(incoming.get("accept-language"))
+        current, lang = identity(dict(scope["headers"]), self._runtime)
         request_id.set(current)
         language.set(lang)
         structlog.contextvars.bind_contextvars(request_id=current)
 
         async def stamp(message: Message) -> None:
             if message["type"] == "http.response.start":
-                outgoing = MutableHeaders(scope=message)
-                outgoing["x-request-id"] = current
-                outgoing["content-language"] = lang
-                outgoing.add_vary_header("Accept-Language")
-                outgoing["x-content-type-options"] = "nosniff"
-                if outgoing.get("content-type", "").startswith("text/html"):
-                    outgoing["content-security-policy"] = CONTENT_POLICY
-                    outgoing["referrer-policy"] = "no-referrer"
+                message["headers"] = _stamped(message["headers"], current, lang)
             await send(message)
 
         await self.app(scope, receive, stamp)
+
+
+def _stamped(
+    headers: Iterable[tuple[bytes, bytes]], current: str, lang: str
+) -> list[tuple[bytes, bytes]]:
+    """An answer's headers, and ours."""
+    vary, is_page = _VARY, False
+    kept = []
+    for name, value in headers:
+        if name == b"vary" and value != _VARY:
+            vary = value + b", " + _VARY
+        elif name not in _STAMPED:
+            kept.append((name, value))
+            is_page = is_page or (name == b"content-type" and value.startswith(b"text/html"))
+    kept += (
+        (b"x-request-id", current.encode()),
+        (b"content-language", lang.encode()),
+        (b"vary", vary),
+        (b"x-content-type-options", b"nosniff"),
+    )
+    if is_page:
+        kept += (
+            (b"content-security-policy", CONTENT_POLICY.encode()),
+            (b"referrer-policy", b"no-referrer"),
+        )
+    return kept
 
 
 class BodyLimitMiddleware:
@@ -78,26 +106,28 @@ class BodyLimitMiddleware:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self.app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "0")
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > self._limit_bytes:
             raise PayloadTooLarge(limit_bytes=self._limit_bytes)
-        body = bytearray()
-        more = True
+        body = await self._read(receive)
+        if body is None:
+            return  # the caller left before the request was complete: nothing was asked
+        whole = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> Message:
+            return whole.pop() if whole else await receive()
+
+        await self.app(scope, replay, send)
+
+    async def _read(self, receive: Receive) -> bytes | None:
+        parts, size, more = [], 0, True
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
-                return  # the caller left before the request was complete: nothing was asked
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > self._limit_bytes:
+                return None
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self._limit_bytes:
                 raise PayloadTooLarge(limit_bytes=self._limit_bytes)
-        delivered = False
-
-        async def replay() -> Message:
-            nonlocal delivered
-            if delivered:
-                return await receive()
-            delivered = True
-            return {"type": "http.request", "body": bytes(body), "more_body": False}
-
-        await self.app(scope, replay, send)
+            more = message.get("more_body", False)
+        return b"".join(parts)

@@ -67,10 +67,11 @@ def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
 
 def _admission(settings: Settings) -> Admission:
     """No queue: full means 429 at once."""
-    adaptive = settings.gateway_limit == "adaptive"
     rate_per_s = settings.gateway_rate_per_s
     return Admission(
-        Limit(start=20, max=200) if adaptive else Limit(fixed=settings.gateway_max_inflight),
+        Limit(start=20, max=200)
+        if settings.is_limit_adaptive
+        else Limit(fixed=settings.gateway_max_inflight),
         guards=counts,
         rate=RateLimit(rate_per_s, burst=settings.gateway_rate_burst) if rate_per_s else None,
         full=GatewaySaturated,

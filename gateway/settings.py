@@ -21,8 +21,10 @@ class Settings(ServiceSettings):
         None,
         description="Own public address, for the lab's flood and race; 127.0.0.1:PORT if unset.",
     )
-    gateway_limit: Literal["fixed", "adaptive"] = Field(
-        "fixed", description="In-flight limit: a constant, or one that follows the load."
+    gateway_limit: Literal["fixed", "adaptive"] | None = Field(
+        None,
+        description="In-flight limit: a constant, or one that follows the load. Unset: fixed in the lab and where "
+        "the number is given, else adaptive.",
     )
     gateway_max_inflight: int = Field(
         5, ge=1, le=10_000, description="Reservations and cancellations in flight, if fixed."
@@ -60,6 +62,13 @@ class Settings(ServiceSettings):
         if value == LAB_SECRET and not info.data.get("chaos_enabled"):
             raise ValueError("set 16 or more random characters (the default is for the lab only)")
         return value
+
+    @property
+    def is_limit_adaptive(self) -> bool:
+        """Whether the in-flight limit follows the load."""
+        if self.gateway_limit is not None:
+            return self.gateway_limit == "adaptive"
+        return not self.chaos_enabled and "gateway_max_inflight" not in self.model_fields_set
 
     def own_url(self) -> str:
         """Where this gateway can call itself."""

@@ -7,7 +7,7 @@ whether it may wait for one (`queue.py`). Nothing here sends anything.
 import math
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from resilience.errors import LimitFull
 from resilience.limit import Limiter
@@ -32,6 +32,22 @@ class Refusal:
 
     reason: Literal["full", "waited", "thinned", "rate", "deadline"]
     retry_after_s: int | None = None
+
+
+class Passed(NamedTuple):
+    """What a request carries in its scope when it was looked at before the Shield saw it.
+
+    Attributes:
+        came_at: When that was, by `Runtime.clock`; what the limit learns begins there.
+        level: Its level, drawn then.
+    """
+
+    came_at: float
+    level: float
+
+
+PASSED: Final = "resilience.passed"
+"""Where in the scope."""
 
 
 def read_priority(scope: Scope) -> float:
@@ -71,6 +87,7 @@ class Door:
         client: Callable[[Scope], str],
     ) -> None:
         self._limiter = limiter
+        self._clock = runtime.clock
         self._random = runtime.random
         self._priority = priority
         self._buckets = buckets
@@ -78,6 +95,26 @@ class Door:
         self._room: WaitingRoom | None = None
         if queue is not None:
             self._room = WaitingRoom(queue, limiter, runtime, ranked=priority is not None)
+
+    def look(self, scope: Scope, coming: int) -> Refusal | None:
+        """Why a request would find no room, or None: then the scope says that it was looked at.
+
+        Takes nothing, and does not ask how often its client comes.
+
+        Args:
+            scope: The request.
+            coming: How many others were looked at, but have not entered yet.
+        """
+        level = self._level(scope)
+        reason: str | None = None
+        if self._room is not None:
+            reason = self._room.refusal(level, coming)
+        elif self._limiter.in_flight + coming >= self._limiter.limit:
+            reason = "full"
+        if reason is not None:
+            return Refusal("thinned" if reason == "thinned" else "full", self._moment_s())
+        scope[PASSED] = Passed(self._clock(), level)
+        return None
 
     async def enter(self, scope: Scope) -> int | Refusal:
         """A ticket for `Limiter.release`, at once or after a wait, or why there is none."""
@@ -90,7 +127,9 @@ class Door:
                 return await self._limiter.acquire()
             except LimitFull:
                 return Refusal("full", self._moment_s())
-        verdict = await self._room.enter(self._level(scope))
+        passed: Passed | None = scope.get(PASSED)
+        level = self._level(scope) if passed is None else passed.level
+        verdict = await self._room.enter(level, is_admitted=passed is not None)
         if isinstance(verdict, int):
             return verdict
         return Refusal(verdict, None if verdict == "deadline" else self._moment_s())

@@ -28,6 +28,7 @@ class Standing:
         self._interval_s = interval_s
         self._late_s = late_s
         self._clear_at = 0.0
+        self._turned_away_at = float("-inf")
         # How late the loop is: the smaller of the last two beats, so that one hiccup is none.
         self.lag_s = 0.0
 
@@ -37,9 +38,13 @@ class Standing:
         return self.lag_s > self._late_s
 
     def empty(self, now: float) -> None:
-        """Nobody waits now."""
-        if not self.lagging:
+        """Nobody waits now, which is no news while others are turned away at the door."""
+        if not self.lagging and now - self._turned_away_at > self._interval_s:
             self._clear_at = now
+
+    def turned_away(self, now: float) -> None:
+        """Somebody found no place in the queue."""
+        self._turned_away_at = now
 
     def holds(self, now: float) -> bool:
         """Whether the queue is standing."""

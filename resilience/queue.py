@@ -114,25 +114,55 @@ class WaitingRoom:
         """The lowest level that is let in now."""
         return self._thinning.threshold
 
-    async def enter(self, level: float) -> int | Reason:
+    def refusal(self, level: float, coming: int) -> Reason | None:
+        """Why somebody is not worth the work of letting them in to wait; None if they are.
+
+        While the queue is standing, one of each class who waits is enough: the slots never stay
+        free, and who comes after that one would mostly wait in vain.
+
+        Args:
+            level: In [0, CLASSES); its whole part is the priority class.
+            coming: How many were found worth it, but have not entered yet.
+        """
+        now = self._clock()
+        reason = self._thinned(level, now, coming)
+        excess = self._limiter.in_flight + coming - self._limiter.limit
+        if reason is not None or (excess < 0 and not self.length):
+            return reason
+        ahead = max(0, excess) + sum(len(lane) for lane in self._lanes[int(level) :])
+        if ahead < (1 if self._standing.holds(now) else self._config.length):
+            return None
+        self._standing.turned_away(now)
+        if self._ranked:
+            self._thinning.refused()
+        return "full"
+
+    async def enter(self, level: float, *, is_admitted: bool = False) -> int | Reason:
         """A ticket for `Limiter.release`, at once or after a wait, or why there is none.
 
         Args:
             level: In [0, CLASSES); its whole part is the priority class.
+            is_admitted: `refusal` had nothing against it.
         """
         now = self._clock()
-        self._heart.start()
-        if not self.length:
-            self._standing.empty(now)
-        free = not self.length and self._limiter.in_flight < self._limiter.limit
-        if not self._thinning.admits(level, now, spare=free and not self._standing.lagging):
-            return "thinned"
-        if free:
+        reason = None if is_admitted else self._thinned(level, now, 0)
+        if reason is not None:
+            return reason
+        if not self.length and self._limiter.in_flight < self._limiter.limit:
             return await self._limiter.acquire()
         verdict = await self._wait(int(level), now)
         if self._ranked and verdict in ("full", "waited"):
             self._thinning.refused()
         return verdict
+
+    def _thinned(self, level: float, now: float, coming: int) -> Reason | None:
+        """Count an arrival; whether it has to go so that more important ones need not."""
+        self._heart.start()
+        if not self.length:
+            self._standing.empty(now)
+        free = not self.length and self._limiter.in_flight + coming < self._limiter.limit
+        spare = free and not self._standing.lagging
+        return None if self._thinning.admits(level, now, spare=spare) else "thinned"
 
     async def let_in(self) -> None:
         """Give free slots to those who wait; after each release. Never suspends."""

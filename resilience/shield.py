@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
-from resilience.admission import Door, Refusal, Scope, header, peer
+from resilience.admission import PASSED, Door, Passed, Refusal, Scope, header, peer
 from resilience.deadline import deadline, without_deadline
 from resilience.events import Emitter, Listener
 from resilience.limit import Limit, Outcome
@@ -107,7 +107,7 @@ class Shield:
             buckets=None if rate is None else rate.buckets(runtime),
             client=client or peer,
         )
-        # Refusals since the start, by reason; written by `_turn_away` only.
+        # Refusals since the start, by reason; written by `count` only.
         self._refused: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -126,6 +126,56 @@ class Shield:
             else:
                 await self._app(scope, receive, send)
 
+    def look(self, scope: Scope, coming: int) -> Refusal | bool:
+        """Why this request would find no room, asked before anything was made of it.
+
+        For servers that can refuse when no more than the head of a request is there, which costs
+        them a tenth. Nothing is taken and nothing counted: whoever refuses then says so by
+        `answer` and `count`, and who is let through still passes the Shield. How often its client
+        comes and whether it is too late is asked there only.
+
+        Args:
+            scope: Of the connection, as far as it is known: type, method, path and headers.
+            coming: How many guarded requests were let through, but have not reached the Shield yet.
+
+        Returns:
+            True if there is room; False if room is not what matters, because the request is exempt,
+            not guarded, or too late for its caller.
+        """
+        if scope["type"] != "http" or (self._exempt is not None and self._exempt(scope)):
+            return False
+        if self._guards is not None and not self._guards(scope):
+            return False
+        refusal = self._door.look(scope, coming)
+        if refusal is None:
+            return True
+        budget_s = _budget_s(scope)
+        return False if budget_s is not None and budget_s <= 0 else refusal
+
+    def answer(self, refusal: Refusal, scope: Scope) -> tuple[int, Headers, bytes]:
+        """Status, headers and body of a refusal, with the Shield's own marks."""
+        status, headers, body = self._refuse(refusal, scope)
+        headers = [*headers, (b"content-length", str(len(body)).encode())]
+        if refusal.reason == "deadline":
+            headers.append((b"x-deadline-expired", b"1"))
+        else:
+            headers.append((b"x-shed", b"1"))
+            headers.append((b"retry-after", str(refusal.retry_after_s).encode()))
+        return status, headers, body
+
+    def count(self, refusal: Refusal) -> None:
+        """Count a refusal and tell the listeners."""
+        self._refused[refusal.reason] += 1
+        if refusal.reason == "deadline":
+            self._emitter.emit("deadline_expired")
+            return
+        self._emitter.emit(
+            "shed",
+            reason=refusal.reason,
+            retry_after_s=refusal.retry_after_s,
+            in_flight=self._limiter.in_flight,
+        )
+
     def snapshot(self) -> dict[str, Any]:
         """What is inside now, and what was refused since the start.
 
@@ -141,11 +191,14 @@ class Shield:
         }
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        passed: Passed | None = scope.get(PASSED)
+        # The event loop's lag before us belongs to what a request took; its time in the queue not.
+        lag_s = 0.0 if passed is None else self._clock() - passed.came_at
         ticket = await self._door.enter(scope)
         if isinstance(ticket, Refusal):
             await self._turn_away(ticket, scope, send)
             return
-        began_s = self._clock()
+        began_s = self._clock() - lag_s
         watch = _Watch(send) if self._limiter.learns else None
         outcome = Outcome.SILENT
         try:
@@ -156,21 +209,8 @@ class Shield:
             await self._door.let_in()
 
     async def _turn_away(self, refusal: Refusal, scope: Scope, send: Send) -> None:
-        self._refused[refusal.reason] += 1
-        status, headers, body = self._refuse(refusal, scope)
-        headers = [*headers, (b"content-length", str(len(body)).encode())]
-        if refusal.reason == "deadline":
-            self._emitter.emit("deadline_expired")
-            headers.append((b"x-deadline-expired", b"1"))
-        else:
-            self._emitter.emit(
-                "shed",
-                reason=refusal.reason,
-                retry_after_s=refusal.retry_after_s,
-                in_flight=self._limiter.in_flight,
-            )
-            headers.append((b"x-shed", b"1"))
-            headers.append((b"retry-after", str(refusal.retry_after_s).encode()))
+        self.count(refusal)
+        status, headers, body = self.answer(refusal, scope)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 

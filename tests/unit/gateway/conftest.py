@@ -70,7 +70,12 @@ async def bench(
         callees["reservations"] = Script(*steps)
     callees |= others
     made = Settings(
-        **{"chaos_enabled": lab, "id_secret": "a-secret-for-the-tests", **(settings or {})}
+        **{
+            "chaos_enabled": lab,
+            "gateway_limit": "fixed",
+            "id_secret": "a-secret-for-the-tests",
+            **(settings or {}),
+        }
     )
     front = Door()
     app = create_app(made, simulated(7, {"gateway": front, **callees}))

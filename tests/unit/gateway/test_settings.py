@@ -26,3 +26,22 @@ def test_lab_starts_without_any_setting(monkeypatch):
 
 def test_own_address_may_be_told():
     assert Settings(chaos_enabled=True, gateway_url="http://x:1").own_url() == "http://x:1"
+
+
+@pytest.mark.parametrize(
+    ("lab", "chosen", "adaptive"),
+    [
+        (True, None, False),
+        (False, None, True),
+        (True, "adaptive", True),
+        (False, "fixed", False),
+    ],
+)
+def test_the_limit_follows_the_load_outside_the_lab_unless_chosen(lab, chosen, adaptive):
+    settings = Settings(chaos_enabled=lab, gateway_limit=chosen, id_secret="0123456789abcdef")
+    assert settings.is_limit_adaptive is adaptive
+
+
+def test_a_number_that_is_given_is_meant():
+    settings = Settings(chaos_enabled=False, gateway_max_inflight=9, id_secret="0123456789abcdef")
+    assert not settings.is_limit_adaptive
