@@ -12,7 +12,8 @@ Measured: docs/benchmarks.md ("The hot path").
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, cast
+from inspect import signature
+from typing import Any, Final, cast, get_args
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -44,6 +45,13 @@ def _bytes(model: BaseModel) -> bytes:
 @lru_cache(maxsize=64)
 def _adapter(model: Any) -> TypeAdapter[Any]:
     return TypeAdapter(model)
+
+
+def _says_what_it_answers(endpoint: Callable[..., Any]) -> bool:
+    """Whether it promises models or responses, which need no look at what they are."""
+    promised = signature(endpoint).return_annotation
+    kinds = get_args(promised) or (promised,)
+    return all(isinstance(kind, type) and issubclass(kind, BaseModel | Response) for kind in kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,7 @@ class Operation:
             len(needs.body_params) == 1
             and not (needs.query_params or needs.cookie_params or needs.response_param_name)
             and all(one.call is running and one.name for one in needs.dependencies)
+            and _says_what_it_answers(route.endpoint)
             and all(
                 one.default is None and not one.field_info.metadata for one in needs.header_params
             )

@@ -117,7 +117,7 @@ class Metrics:
         counted.inc()
         if event.kind.startswith("breaker_"):
             log.warning(event.kind, edge=event.name, **event.detail)
-        else:
+        elif event.kind != "attempt" or event.detail["outcome"] != "ok":
             log.debug(event.kind, edge=event.name, **event.detail)
 
 

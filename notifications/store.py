@@ -7,7 +7,8 @@ it DELIVERED. So every transaction may be repeated.
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from chassis.runtime import Runtime
@@ -85,15 +86,27 @@ class Store:
         self._run = patient(writer, runtime, metrics)
 
     async def accept(
-        self, wanted: Sequence[tuple[Notification, Mail]], *, now: float
+        self,
+        wanted: Sequence[tuple[Notification, Mail]],
+        *,
+        now: float,
+        stays: Callable[[str], bool] | None = None,
     ) -> dict[str, MessageRow]:
-        """The message of every id, ACCEPTED where this call made it; all in one commit."""
+        """The message of every id; all in one commit.
+
+        Args:
+            wanted: Notifications and their texts.
+            now: Epoch seconds.
+            stays: Whether mail for a recipient stays in the mailbox: then what this call makes is DELIVERED at once,
+                else ACCEPTED. None: nobody's does.
+        """
 
         def transaction(db: Db) -> dict[str, MessageRow]:
-            for notification, mail in wanted:
-                if _find(db, notification.notification_id) is None:
-                    _create(db, notification, mail, now)
-            return {n.notification_id: _get(db, n.notification_id) for n, _ in wanted}
+            return {
+                one.notification_id: _find(db, one.notification_id)
+                or _create(db, one, mail, now, here=stays is not None and stays(one.to))
+                for one, mail in wanted
+            }
 
         return await self._run(transaction)
 
@@ -240,12 +253,17 @@ def _get(db: Db, notification_id: str) -> MessageRow:
     return row
 
 
-def _create(db: Db, notification: Notification, mail: Mail, now: float) -> None:
-    state = advance(None, MessageEvent.ACCEPT)
-    db.execute(
-        "INSERT INTO message"
-        " (notification_id, recipient, template, lang, data, subject, body, state, next_at, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+def _create(
+    db: Db, notification: Notification, mail: Mail, now: float, *, here: bool
+) -> MessageRow:
+    """A new message; with `here` it has been through all states already, and lies in the mailbox."""
+    events = [MessageEvent.ACCEPT, *([MessageEvent.CLAIM, MessageEvent.DELIVER] if here else [])]
+    states: list[MessageState | None] = [None]
+    for event in events:
+        states.append(advance(states[-1], event))
+    made = db.execute(
+        "INSERT INTO message (notification_id, recipient, template, lang, data, subject, body, state, attempts,"  # noqa: S608
+        f" next_at, created_at, delivered_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING {_COLUMNS}",
         (
             notification.notification_id,
             notification.to,
@@ -254,15 +272,24 @@ def _create(db: Db, notification: Notification, mail: Mail, now: float) -> None:
             json.dumps(notification.data, ensure_ascii=False, sort_keys=True),
             mail.subject,
             mail.body,
-            state,
+            states[-1],
+            int(here),
             now,
             now,
+            now if here else None,
         ),
+    ).fetchone()
+    db.executemany(
+        "INSERT INTO message_log (notification_id, event, from_state, to_state, at) VALUES (?, ?, ?, ?, ?)",
+        [
+            (notification.notification_id, event, *arrow, now)
+            for event, arrow in zip(events, pairwise(states), strict=True)
+        ],
     )
-    db.execute(
-        "INSERT INTO message_log (notification_id, event, from_state, to_state, at) VALUES (?, ?, NULL, ?, ?)",
-        (notification.notification_id, MessageEvent.ACCEPT, state, now),
-    )
+    row = _row(made)
+    if here:
+        _put_in_mailbox(db, row, now)
+    return row
 
 
 def _end(
@@ -324,11 +351,15 @@ def _deliver_here(db: Db, row: MessageRow, now: float) -> MessageState:
         )
         _log(db, row, MessageEvent.CLAIM, now)
         row = row._replace(state=MessageState.INFLIGHT)
+    _put_in_mailbox(db, row, now)
+    return _end(db, row, MessageEvent.DELIVER, now)
+
+
+def _put_in_mailbox(db: Db, row: MessageRow, now: float) -> None:
     db.execute(
         "INSERT INTO mailbox (notification_id, recipient, subject, body, at) VALUES (?, ?, ?, ?, ?)",
         (row.notification_id, row.recipient, row.subject, row.body, now),
     )
-    return _end(db, row, MessageEvent.DELIVER, now)
 
 
 def _log(db: Db, row: MessageRow, event: MessageEvent, now: float) -> None:

@@ -1,4 +1,4 @@
-"""What notifications can be asked to do: store first, then deliver.
+"""What notifications can be asked to do: store first, then deliver; what stays in our own mailbox is both at once.
 
 Delivery runs in tasks of the service, not of the request: a caller waits a moment for the outcome and never cuts it.
 """
@@ -78,6 +78,10 @@ class Notifications:
         """SMTP for e-mail addresses where it is set, else the mailbox."""
         return self._smtp if self._smtp is not None and is_email(recipient) else self._mailbox
 
+    def stays(self, recipient: str) -> bool:
+        """Whether mail for them stays in our own mailbox, so that accepting and delivering is one commit."""
+        return self.mailer_for(recipient).is_atomic
+
     def is_running(self, notification_id: str) -> bool:
         """Whether a delivery of it is under way in this process."""
         return notification_id in self._running
@@ -127,7 +131,9 @@ async def send(
         for item in items
     ]
     with without_deadline():
-        rows = await notifications.store.accept(wanted, now=notifications.now())
+        rows = await notifications.store.accept(
+            wanted, now=notifications.now(), stays=notifications.stays
+        )
         now = notifications.now()
         tasks = {
             ref: notifications.start(row)

@@ -22,7 +22,8 @@ Db = sqlite3.Connection
 
 
 _COLUMNS: Final = tuple(Reservation.__dataclass_fields__)
-_SELECT: Final = f"SELECT {', '.join(_COLUMNS)} FROM reservation"  # noqa: S608 - constant names
+_NAMES: Final = ", ".join(_COLUMNS)
+_SELECT: Final = f"SELECT {_NAMES} FROM reservation"  # noqa: S608 - constant names
 _JSON: Final = ("wanted", "refusal", "seats")
 
 
@@ -213,8 +214,7 @@ def _accept(
     if known is None:
         if not is_new:
             raise Forgone
-        _insert(db, request, run_id, manage_token, lease, now)
-        return _find(db, request.reservation_id), True
+        return _insert(db, request, run_id, manage_token, lease, now), True
     if known[0] != request.fingerprint:
         raise KeyReused
     row = _find(db, known[1])
@@ -243,7 +243,7 @@ def _insert(
     manage_token: str,
     lease: tuple[str, float],
     now: float,
-) -> None:
+) -> Reservation:
     values = {
         **request.model_dump(exclude={"seats"}),
         "wanted": None if request.seats is None else json.dumps(request.seats),
@@ -263,8 +263,13 @@ def _insert(
     }
     names = ", ".join(values)
     marks = ", ".join(f":{name}" for name in values)
-    db.execute(f"INSERT INTO reservation ({names}) VALUES ({marks})", values)  # noqa: S608 - constant names
-    _log(db, _find(db, request.reservation_id), None, Arrow(State.RECEIVED, "accept", {}), now)
+    added = db.execute(
+        f"INSERT INTO reservation ({names}) VALUES ({marks}) RETURNING {_NAMES}",  # noqa: S608 - constant names
+        values,
+    ).fetchone()
+    row = _row(added)
+    _log(db, row, None, Arrow(State.RECEIVED, "accept", {}), now)
+    return row
 
 
 def _advance(
@@ -282,14 +287,16 @@ def _advance(
     assignments = ", ".join(f"{name} = :{name}" for name in changes)
     moved = db.execute(
         f"UPDATE reservation SET {assignments}, version = version + 1"  # noqa: S608 - constant names
-        " WHERE reservation_id = :id AND state = :was AND version = :seen",
+        " WHERE reservation_id = :id AND state = :was AND version = :seen"
+        f" RETURNING {_NAMES}",
         {**changes, "id": row.reservation_id, "was": row.state, "seen": row.version},
-    ).rowcount
-    current = _find(db, row.reservation_id)
-    if moved:
+    ).fetchone()
+    if moved is not None:
+        current = _row(moved)
         _log(db, current, row.state, arrow, now)
         _add_outbox(db, row.reservation_id, arrow, now)
         return current
+    current = _find(db, row.reservation_id)
     ours = (arrow.target, row.version + 1, lease[0])
     if (current.state, current.version, current.lease_owner) == ours:
         return current  # our own commit, whose answer was lost

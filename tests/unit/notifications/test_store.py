@@ -26,6 +26,24 @@ async def test_one_row_per_id_whatever_the_re_send_says(open_store):
     assert other == {"r1.confirmed": first}
 
 
+@pytest.mark.parametrize("plan", [None, "before", "after"])
+async def test_what_stays_here_is_accepted_and_delivered_in_one_commit(open_store, query, plan):
+    plans = chain.from_iterable(repeat([plan, plan, None], 5))
+    async with open_store(plan=lambda: next(plans, None)) as store:
+        wanted = [(note(), MAIL), (note("r2.confirmed", "eva"), MAIL)]
+        rows = await store.accept(wanted, now=2.0, stays=lambda recipient: recipient == "eva")
+    assert [row.state for row in rows.values()] == [S.ACCEPTED, S.DELIVERED]
+    assert rows["r2.confirmed"].delivered_at == 2.0
+    assert query("SELECT notification_id, recipient FROM mailbox") == [("r2.confirmed", "eva")]
+    assert query(
+        "SELECT event, from_state, to_state FROM message_log WHERE notification_id = 'r2.confirmed' ORDER BY seq"
+    ) == [
+        ("accept", None, "ACCEPTED"),
+        ("claim", "ACCEPTED", "INFLIGHT"),
+        ("deliver", "INFLIGHT", "DELIVERED"),
+    ]
+
+
 async def test_a_claim_keeps_others_out_until_its_lease_ends(open_store):
     async with open_store() as store:
         await accepted(store)
