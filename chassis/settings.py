@@ -38,7 +38,7 @@ class ServiceSettings(BaseSettings):
         65_536, ge=1024, description="Largest request body, bytes; more is 413."
     )
     wire: Literal["httpx", "own"] = Field(
-        "httpx", description="Transport between services: stock httpx, or our own."
+        "own", description="Transport between services: our own, or stock httpx."
     )
     shutdown_grace_s: float = Field(
         5.0, gt=0, le=60, description="Seconds that running work has to finish."

@@ -31,10 +31,13 @@ async def buyer(stack, number, answers):
             answers[key] = (answer.status_code, answer.json())
 
 
-async def test_kill_9_of_all_five_under_load(tmp_path):
+@pytest.mark.parametrize("wire", ["own", "httpx"])
+async def test_kill_9_of_all_five_under_load(tmp_path, wire):
+    """On both transports between services: what each of them calls its failures must lead to the same books."""
     port = free_base_port()
     answers = {}
-    async with Stack(base_port=port, data=tmp_path, environment=ENVIRONMENT) as stack:
+    environment = {**ENVIRONMENT, "WIRE": wire}
+    async with Stack(base_port=port, data=tmp_path, environment=environment) as stack:
         buyers = [asyncio.create_task(buyer(stack, number, answers)) for number in range(12)]
         await until(lambda: sum(status == 200 for status, _ in answers.values()) >= 40, 60)
         await stack.stop(kill=True)
@@ -43,7 +46,7 @@ async def test_kill_9_of_all_five_under_load(tmp_path):
         body["reservation_id"]: body for status, body in answers.values() if status == 200
     }
     assert len(acknowledged) >= 40
-    async with Stack(base_port=port, data=tmp_path, environment=ENVIRONMENT) as stack:
+    async with Stack(base_port=port, data=tmp_path, environment=environment) as stack:
         await until(lambda: books(tmp_path).violations == [], 10)
         confirmed = {ref.rpartition(".")[0] for ref in books(tmp_path).confirmed}
         assert set(acknowledged) <= confirmed

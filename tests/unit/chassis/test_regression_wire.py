@@ -23,7 +23,7 @@ class Broken:
 
 
 async def test_whatever_breaks_below_httpx_is_silence_and_no_bug():
-    real = runtime.real()
+    real = runtime.real("httpx")
     wire = real.http("reservations")
     await wire.aclose()
     wire._pool = Broken()
