@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from chaos.nursery import Forked, Nursery
 from chaos.ports import answers_ok
 from chaos.texts import SPANISH, Say
 
@@ -35,6 +36,7 @@ class Program:
     Attributes:
         environment: The complete environment of the process.
         log: File for its output; None sends each line to `Tell`.
+        module: What the nursery may run in place of `argv`, to the same effect.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Program:
     restart: str
     stop_grace_s: float
     log: Path | None
+    module: str | None = None
 
 
 class Supervised:
@@ -60,6 +63,7 @@ class Supervised:
         on_change: Called whenever pid, restarts or health changed.
         say: Language of the runner's own words.
         max_backoff_s: Longest wait before it comes back, seconds.
+        nursery: Where a program with a module is born.
     """
 
     def __init__(
@@ -70,8 +74,10 @@ class Supervised:
         say: Say = SPANISH,
         *,
         max_backoff_s: float = MAX_BACKOFF_S,
+        nursery: Nursery | None = None,
     ) -> None:
         self.program = program
+        self._nursery = nursery
         self._max_backoff_s = max_backoff_s
         self.restarts = 0
         self.healthy = asyncio.Event()
@@ -82,7 +88,7 @@ class Supervised:
         self._on_change = on_change
         self._stop_wish = asyncio.Event()
         # The living process; set and cleared by `run` only.
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: asyncio.subprocess.Process | Forked | None = None
         self._gone = asyncio.Event()
 
     @property
@@ -195,12 +201,15 @@ class Supervised:
             self._on_change()
         return code, loop.time() - healthy_at[0] if healthy_at else 0.0
 
-    async def _spawn(self) -> asyncio.subprocess.Process:
+    async def _spawn(self) -> asyncio.subprocess.Process | Forked:
         program = self.program
         with contextlib.ExitStack() as files:
             output: int = asyncio.subprocess.PIPE
             if program.log is not None:
                 output = files.enter_context(program.log.open("ab")).fileno()
+            if self._nursery is not None and program.module is not None:
+                with contextlib.suppress(OSError):  # then by itself, which also shows why
+                    return await self._nursery.fork(program.module, program.environment, output)
             return await asyncio.create_subprocess_exec(
                 *program.argv,
                 cwd=program.folder,

@@ -3,10 +3,12 @@
 import os
 import re
 import sys
+from collections import ChainMap
 from collections.abc import Mapping
 from pathlib import Path
 
 from chaos import tether
+from chaos.nursery import Nursery
 from chaos.ports import LOOPBACK
 from chaos.process import Program
 from chaos.topology import Service, Topology
@@ -58,9 +60,31 @@ def programs(
             restart=service.restart,
             stop_grace_s=service.stop_grace_s,
             log=logs / f"{service.name}.log" if logs is not None else None,
+            module=_module(service),
         )
 
     return {name: program(service) for name, service in topology.services.items()}
+
+
+def nursery_for(programs: Mapping[str, Program]) -> Nursery | None:
+    """Where those that have a module are born; None if none has one."""
+    forked = [program for program in programs.values() if program.module is not None]
+    if not forked:
+        return None
+    modules = [program.module for program in forked if program.module is not None]
+    everything = ChainMap(*(dict(program.environment) for program in forked))
+    return Nursery(modules, forked[0].folder, everything)
+
+
+def _module(service: Service) -> str | None:
+    """The module of `python -m MODULE` where a fork does the same as a fresh interpreter."""
+    match service.command:
+        # An interpreter reads PYTHON… when it starts: those of one service need one of its own.
+        case ("python" | "python3", "-m", module) if sys.platform == "linux" and not any(
+            name.startswith("PYTHON") for name in service.environment
+        ):
+            return module
+    return None
 
 
 def _local_command(command: tuple[str, ...]) -> tuple[str, ...]:

@@ -3,8 +3,8 @@
 All services start at once (a mesh that tolerates faults must tolerate any start order), come back
 when they crash, and stop in reverse order of need. Nothing outlives the runner: see `tether`.
 
-Not here: how one process is kept alive (`process`), what compose.yaml means (`topology`), the
-record for `ps` (`state`).
+Not here: how one process is born (`nursery`) and kept alive (`process`), what compose.yaml means
+(`topology`), the record for `ps` (`state`).
 """
 
 import asyncio
@@ -18,9 +18,10 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from chaos import topology
+from chaos.nursery import Nursery
 from chaos.ports import LOOPBACK, answers_ok, holder, is_free
 from chaos.process import MAX_BACKOFF_S, Supervised, Tell
-from chaos.programs import programs
+from chaos.programs import nursery_for, programs
 from chaos.state import StateFiles, wall_clock
 from chaos.texts import SPANISH, Say
 from chaos.topology import Topology
@@ -110,6 +111,7 @@ class Stack:
         # Filled by `start`, emptied by nobody: a stopped stack stays readable.
         self._topology = Topology()
         self._processes: dict[str, Supervised] = {}
+        self._nursery: Nursery | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._started_at = wall_clock()
 
@@ -182,10 +184,14 @@ class Stack:
                     chosen = [self._processes[name] for name in group if name in self._processes]
                     await asyncio.gather(*(one.stop() for one in chosen))
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            if self._nursery is not None:
+                await self._nursery.close()
         finally:
             # Reached in haste too, when the wait above was cancelled (a second Ctrl-C).
             for one in self._processes.values():
                 one.kill_now()
+            if self._nursery is not None:
+                self._nursery.kill()
             self._state.release()
 
     async def kill(self, service: str, number: int = _KILL) -> None:
@@ -220,9 +226,15 @@ class Stack:
             if not is_free(program.port):
                 raise PortTaken(program.port, holder(program.port))
             _keep_previous(program.log)
+        self._nursery = nursery_for(chosen)
         self._processes = {
             name: Supervised(
-                program, self._tell, self._record, self._say, max_backoff_s=self._max_backoff_s
+                program,
+                self._tell,
+                self._record,
+                self._say,
+                max_backoff_s=self._max_backoff_s,
+                nursery=self._nursery,
             )
             for name, program in chosen.items()
         }
