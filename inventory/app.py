@@ -34,9 +34,14 @@ def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
             await store.seed()
             inventory = Inventory(store, settings, runtime)
 
+            # Events that had holds once, so that a count that falls to nothing shows as 0.
+            seen: set[str] = set()
+
             async def serves() -> bool:
-                for counts in await store.events():
-                    holds.labels(counts.event_id).set(counts.held)
+                held = await store.held()
+                seen.update(held)
+                for event_id in sorted(seen):
+                    holds.labels(event_id).set(held.get(event_id, 0))
                 return True
 
             chassis.health.checks["store"] = serves

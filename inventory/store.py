@@ -1,7 +1,7 @@
 """Inventory's database: seats, holds, and every transition between them.
 
 Invariants, each kept by SQL and not by this code's care: a seat is claimed only while free; seats are freed by hold id,
-never by name; states move by compare-and-set; a hold row is never deleted.
+never by name; states move by compare-and-set; a hold row is never deleted; `stock` says what counting seats would.
 """
 
 import json
@@ -47,7 +47,23 @@ CREATE INDEX IF NOT EXISTS seat_taken ON seat (hold_id) WHERE hold_id IS NOT NUL
 CREATE TABLE IF NOT EXISTS hold_log (
     seq INTEGER PRIMARY KEY, hold_id TEXT NOT NULL, from_state TEXT, to_state TEXT NOT NULL, at REAL NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS stock (event_id TEXT PRIMARY KEY REFERENCES event, seats INTEGER, free INTEGER) STRICT;
+CREATE TRIGGER IF NOT EXISTS event_comes AFTER INSERT ON event BEGIN
+    INSERT INTO stock VALUES (new.event_id, 0, 0); END;
+CREATE TRIGGER IF NOT EXISTS seat_comes AFTER INSERT ON seat BEGIN
+    UPDATE stock SET seats = seats + 1, free = free + (new.hold_id IS NULL) WHERE event_id = new.event_id; END;
+CREATE TRIGGER IF NOT EXISTS seat_goes AFTER DELETE ON seat BEGIN
+    UPDATE stock SET seats = seats - 1, free = free - (old.hold_id IS NULL) WHERE event_id = old.event_id; END;
+CREATE TRIGGER IF NOT EXISTS seat_moves AFTER UPDATE OF hold_id ON seat BEGIN
+    UPDATE stock SET free = free + (new.hold_id IS NULL) - (old.hold_id IS NULL) WHERE event_id = new.event_id; END;
+INSERT INTO stock SELECT event.event_id, COUNT(seat), COUNT(seat) - COUNT(hold_id) FROM event LEFT JOIN seat
+    ON seat.event_id = event.event_id WHERE event.event_id NOT IN (SELECT event_id FROM stock) GROUP BY event.event_id;
 """
+# `stock` counts seats, so that nobody has to: a catalogue is read all the time, and may have a million of them.
+
+_HELD: Final = (
+    "SELECT event_id, SUM(quantity) AS held FROM hold WHERE state = 'HELD' GROUP BY event_id"
+)
 
 _LOOK_AHEAD: Final = 64
 """Free seats looked at for adjacent ones: bounds the cost of a hold in a large hall."""
@@ -130,6 +146,10 @@ class Store:
     async def events(self) -> list[Counts]:
         """Every event with its counters."""
         return await self._run(_counts)
+
+    async def held(self) -> dict[str, int]:
+        """Seats on hold, by event; events without any are left out."""
+        return await self._run(lambda db: dict(db.execute(_HELD).fetchall()))
 
     async def seats(self, event_id: str) -> list[tuple[str, str, int, str]]:
         """`(seat, row, number, free|held|sold)` of every seat, best first.
@@ -224,15 +244,17 @@ def _refusal_before_seats(
 
 def _choose(db: Db, request: HoldRequest) -> list[Seat] | SoldOut | SeatTaken:
     if request.seats is None:
+        wanted = _LOOK_AHEAD if request.quantity > 1 else 1  # one seat is adjacent to itself
         free = db.execute(
             "SELECT seat, row, number, rank FROM seat WHERE event_id = ? AND hold_id IS NULL ORDER BY rank LIMIT ?",
-            (request.event_id, _LOOK_AHEAD),
+            (request.event_id, wanted),
         ).fetchall()
         best = best_available([Seat(*row) for row in free], request.quantity)
         return SoldOut() if best is None else best
+    # `+rank`: by name, through the primary key; else SQLite walks all free seats for the sake of the order.
     free = db.execute(
         "SELECT seat, row, number, rank FROM seat WHERE event_id = ? AND hold_id IS NULL"
-        " AND seat IN (SELECT value FROM json_each(?)) ORDER BY rank",
+        " AND seat IN (SELECT value FROM json_each(?)) ORDER BY +rank",
         (request.event_id, json.dumps(request.seats)),
     ).fetchall()
     taken = sorted(set(request.seats) - {row[0] for row in free})
@@ -333,12 +355,9 @@ def _expire(db: Db, before: float, now: float) -> int:
 
 def _counts(db: Db) -> list[Counts]:
     rows = db.execute(
-        """SELECT event.event_id, name, price_minor, currency,
-               COUNT(seat) FILTER (WHERE seat.hold_id IS NULL), COUNT(*) FILTER (WHERE state = 'HELD'),
-               COUNT(*) FILTER (WHERE state = 'SOLD')
-           FROM event LEFT JOIN seat ON seat.event_id = event.event_id
-               LEFT JOIN hold ON hold.hold_id = seat.hold_id
-           GROUP BY event.event_id ORDER BY event.event_id"""
+        f"""WITH open AS ({_HELD})
+           SELECT event_id, name, price_minor, currency, free, IFNULL(held, 0), seats - free - IFNULL(held, 0)
+           FROM event JOIN stock USING (event_id) LEFT JOIN open USING (event_id) ORDER BY event_id"""  # noqa: S608 - constant
     )
     return [Counts(*row) for row in rows]
 
@@ -354,17 +373,18 @@ def _seats(db: Db, event_id: str) -> list[tuple[str, str, int, str]]:
 
 
 def _reset(db: Db, event_id: str, free: int) -> None:
-    event = db.execute("SELECT row_length FROM event WHERE event_id = ?", (event_id,)).fetchone()
+    event = db.execute(
+        "SELECT row_length, free FROM event JOIN stock USING (event_id) WHERE event_id = ?",
+        (event_id,),
+    ).fetchone()
     if event is None:
         raise EventNotFound(event_id=event_id)
+    row_length, have = event
     held = db.execute(
         "SELECT 1 FROM hold WHERE event_id = ? AND state = 'HELD' LIMIT 1", (event_id,)
     ).fetchone()
     if held is not None:
         raise EventBusy
-    have = db.execute(
-        "SELECT COUNT(*) FROM seat WHERE event_id = ? AND hold_id IS NULL", (event_id,)
-    ).fetchone()[0]
     if have > free:
         db.execute(
             "DELETE FROM seat WHERE event_id = ?1 AND rank IN (SELECT rank FROM seat"
@@ -375,5 +395,5 @@ def _reset(db: Db, event_id: str, free: int) -> None:
         used = {
             rank for (rank,) in db.execute("SELECT rank FROM seat WHERE event_id = ?", (event_id,))
         }
-        missing = (seat for seat in seats_from(0, event[0]) if seat.rank not in used)
+        missing = (seat for seat in seats_from(0, row_length) if seat.rank not in used)
         _add_seats(db, event_id, islice(missing, free - have))
