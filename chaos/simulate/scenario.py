@@ -111,7 +111,7 @@ def _settings(lots: random.Random) -> dict[str, Any]:
         "gateway_max_inflight": lots.choice((3, 50, 50)),
         "max_inflight": lots.choice((4, 64, 64)),
         "lease_s": lots.choice((2.0, 10.0, 30.0)),
-        "reserve_deadline_s": lots.choice((2.0, 5.0, 5.0)),
+        "reserve_deadline_s": lots.choice((3.0, 5.0, 5.0)),
         "recovery_concurrency": lots.choice((1, 16)),
     }
 
