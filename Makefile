@@ -3,10 +3,10 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up test unit check browser chaos bench lib lock ci
+.PHONY: help up test unit check browser chaos bench bench-all lib lock ci
 
 help: ## muestra esta ayuda
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo '  con argumentos: make up ARGS="--port 21000 --data var/otra"'
 
 up: ## arranca los cinco servicios; Ctrl-C los para
@@ -27,8 +27,11 @@ browser: ## las pruebas con Chromium
 chaos: ## la matriz de caos larga: mata, congela y corta mientras se compra, y audita
 	@$(PYTHON) dev.py chaos $(ARGS)
 
-bench: ## mide las políticas junto a otras bibliotecas, y las pruebas de rendimiento
+bench: ## mide políticas, malla y promesas junto a otras, en 10 minutos; a docs/benchmarks.md
 	@$(PYTHON) dev.py bench $(ARGS)
+
+bench-all: ## lo mismo, y la crecida (con Envoy y nginx) y lo que cuesta crecer
+	@$(PYTHON) dev.py bench-all $(ARGS)
 
 lib: ## resilience sola: su rueda en un entorno vacío, y sus pruebas allí
 	@$(PYTHON) dev.py lib $(ARGS)

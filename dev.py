@@ -45,7 +45,8 @@ HELP = """Uso: python3 dev.py ORDEN [argumentos]
   lib                          resilience sola: su rueda en un entorno vacío, y sus pruebas allí
   ci                           check + test + lib + browser
   chaos                        la matriz de caos larga: chaos --budget 10m --seed 7 --html matriz.html
-  bench                        mide las políticas junto a otras bibliotecas, y las pruebas de rendimiento
+  bench                        mide políticas, malla y promesas junto a otras, en 10 minutos; a docs/benchmarks.md
+  bench-all                    lo mismo, y la crecida (con Envoy y nginx) y lo que cuesta crecer
   lock                         vuelve a calcular los ficheros requirements*.lock
 """
 
@@ -163,6 +164,11 @@ def tool(name: str, *arguments: str) -> list[str]:
     return [str(BIN / (f"{name}.exe" if os.name == "nt" else name)), *arguments]
 
 
+def measures(*benchmarks: str) -> list[list[str]]:
+    """The commands of benchmarks, each a module of bench/ with its options."""
+    return [[str(PYTHON), "-m", *f"bench.{one}".split()] for one in benchmarks]
+
+
 def steps(name: str) -> list[list[str]]:
     """The commands behind a task."""
     pytest = [str(PYTHON), "-m", "pytest"]
@@ -184,14 +190,18 @@ def steps(name: str) -> list[list[str]]:
         "--python-version", "3.11", "-q",
     )  # fmt: skip
     project = ["pyproject.toml", "--group", "build"]
-    measures = [[str(PYTHON), "-m", f"bench.{one}", "--write"] for one in ("policies", "gauntlet")]
-    measures += [[str(PYTHON), "-m", f"bench.{one}", "--svg"] for one in ("limits", "storms")]
+    short = (
+        *("policies --write", "gauntlet --write", "limits --svg", "storms --svg"),
+        *("mesh --write --svg", "promises --write", "wire --write"),
+    )
+    long = (*short, "flood --peers --write --svg", "growth --write")
     return {
         "check": check,
         "test": test,
         "unit": [[*pytest, "-q", "tests/unit"]],
         "browser": browser,
-        "bench": [*measures, [*pytest, "-m", "bench"]],
+        "bench": [*measures(*short, "targets --write"), [*pytest, "-m", "bench"]],
+        "bench-all": [*measures(*long, "targets --write"), [*pytest, "-m", "bench"]],
         "lib": lib,
         "ci": [*check, *test, *lib, *browser],
         "lock": [
@@ -211,7 +221,7 @@ def work(name: str, more: Sequence[str]) -> int:
         began = time.monotonic()
         extra = more if "pytest" in command or name == "lib" else ()
         code = subprocess.run([*command, *extra], cwd=ROOT, check=False).returncode
-        if "pytest" in command and name == "bench" and code == 5:
+        if "pytest" in command and name.startswith("bench") and code == 5:
             say("no hay pruebas de rendimiento en este árbol")
         elif code:
             failed.append(f"{title} ({code}, {time.monotonic() - began:.0f} s)")
@@ -223,8 +233,8 @@ def work(name: str, more: Sequence[str]) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Dispatch a task; the exit code is the task's."""
     name, more = (arguments[0], arguments[1:]) if arguments else ("help", [])
-    tasks = ("up", "run", "chaos", "test", "unit", "check", "browser", "lib", "ci", "bench", "lock")
-    if name not in tasks:
+    tasks = ("up", "run", "chaos", "test", "unit", "check", "browser", "lib", "ci", "lock")
+    if name not in (*tasks, "bench", "bench-all"):
         print(HELP, end="")
         return 0 if name in ("help", "-h", "--help") else 2
     commands = {"up": ["up"], "run": [], "chaos": ["matrix", "--budget", "10m"]}

@@ -16,6 +16,7 @@ import math
 import secrets
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
@@ -27,6 +28,9 @@ ANSWER_LIMIT_S: Final = 15.0
 EVENT: Final = "festival-01"
 PATH: Final = "/api/reserve"
 
+_SPREAD: Final = (
+    2_654_435_761  # odd, near 2**32 / golden ratio: no two buyers alike, and no order among them
+)
 _AGAIN_S: Final = 0.05  # a server that refuses must not be asked again in a tight loop
 _MOST_OF_A_PROBLEM: Final = 4096  # bytes of a refusal that are read for its code
 
@@ -68,16 +72,21 @@ class Load:
 class _Run:
     """What the callers of one stretch share. Touched from the event loop's callbacks only."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, events: Sequence[str] = (EVENT,), last: int = 0) -> None:
         self.load = Load()
         self.counting = False
         self.over = False
+        # When the `last`-th 200 came in, which ends the run; 0.0 if that is not what ends it, or it never came.
+        self.ended_s = 0.0
+        self._last = last
         # Fixed width throughout, so that every request has the same length.
         run = secrets.token_hex(4)
-        body = f'{{"user_id":"b-{run}-%08d","event_id":"{EVENT}","quantity":1}}'
+        body = f'{{"user_id":"b-%08x-{run}","event_id":"%b","quantity":1}}'
+        self._events = [event.encode() for event in events]
+        length = len(body.encode() % (0, self._events[0]))
         head = (
             f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
-            f"Idempotency-Key: k-{run}-%08d\r\nContent-Length: {len(body % 0)}\r\n\r\n"
+            f"Idempotency-Key: k-%08x-{run}\r\nContent-Length: {length}\r\n\r\n"
         )
         self._request = (head + body).encode()
         self._number = 0
@@ -85,7 +94,9 @@ class _Run:
     def next_request(self) -> bytes:
         """The next buyer's request."""
         self._number += 1
-        return self._request % (self._number, self._number)
+        event = self._events[self._number % len(self._events)]
+        name = self._number * _SPREAD % 2**32
+        return self._request % (name, name, event)
 
     def answered(self, status: int, latency_s: float, problem: bytes) -> None:
         """Count one answer."""
@@ -94,6 +105,8 @@ class _Run:
             load.errors[f"{status} {_code(problem)}".strip()] += 1
             return
         load.all_flows += 1
+        if load.all_flows == self._last:
+            self.ended_s, self.over = _clock(), True
         if self.counting:
             load.flows += 1
             load.latencies_s.append(latency_s)
@@ -171,7 +184,9 @@ class _Caller(asyncio.Protocol):
             self.gone.set_result(unanswered)
 
 
-async def closed_loop(port: int, callers: int, seconds: float, warm_up_s: float) -> Load:
+async def closed_loop(
+    port: int, callers: int, seconds: float, warm_up_s: float, events: Sequence[str] = (EVENT,)
+) -> Load:
     """Let `callers` reserve at a gateway on this machine, as fast as it answers them.
 
     Args:
@@ -179,10 +194,10 @@ async def closed_loop(port: int, callers: int, seconds: float, warm_up_s: float)
         callers: How many at once.
         seconds: Length of the stretch that counts.
         warm_up_s: Seconds of the same load before it.
+        events: What they want, in turn; ids of one length.
     """
-    loop = asyncio.get_running_loop()
-    run = _Run(port)
-    tasks = [asyncio.create_task(_keep_calling(loop, run, port)) for _ in range(callers)]
+    run = _Run(port, events)
+    tasks = _callers(run, port, callers)
     await asyncio.sleep(warm_up_s)
     run.counting = True
     began_s, cpu_s = time.perf_counter(), time.process_time()
@@ -191,8 +206,32 @@ async def closed_loop(port: int, callers: int, seconds: float, warm_up_s: float)
     load.seconds = time.perf_counter() - began_s
     load.own_cpu_s = time.process_time() - cpu_s
     run.counting, run.over = False, True
+    return await _last_answers(run, tasks)
+
+
+async def first_flows(port: int, callers: int, flows: int, event: str = EVENT) -> Load:
+    """Let `callers` reserve until `flows` of them have succeeded; who was asking meanwhile still hears an answer.
+
+    `Load.seconds` goes from the first request to the last of those successes; NaN if there were fewer.
+    """
+    run = _Run(port, (event,), flows)
+    began_s = _clock()
+    load = await _last_answers(run, _callers(run, port, callers))
+    load.flows = load.all_flows
+    load.seconds = run.ended_s - began_s if run.ended_s else math.nan
+    return load
+
+
+def _callers(run: _Run, port: int, callers: int) -> list[asyncio.Task[None]]:
+    loop = asyncio.get_running_loop()
+    return [asyncio.create_task(_keep_calling(loop, run, port)) for _ in range(callers)]
+
+
+async def _last_answers(run: _Run, tasks: Sequence[asyncio.Task[None]]) -> Load:
+    """Wait for the answers that are still out."""
+    load = run.load
     _, late = await asyncio.wait(tasks, timeout=ANSWER_LIMIT_S)
-    run.load = Load()  # what comes of hanging up on those who are late is nobody's figure
+    run.load, run.over = Load(), True  # what comes of hanging up on the late is nobody's figure
     if late:
         load.errors[f"0 no answer in {ANSWER_LIMIT_S:.0f} s"] += len(late)
     for task in tasks:

@@ -51,11 +51,13 @@ class Running:
         port: The gateway's.
         pids: Process by service.
         base_port: First port of our own mesh; None of another, which has neither seats to refill nor commits to count.
+        ready_s: From the start of our own mesh until all were ready, seconds.
     """
 
     port: int
     pids: Mapping[str, int]
     base_port: int | None = None
+    ready_s: float = 0.0
 
     def cpu_s(self) -> dict[str, float]:
         """CPU time by service since its start, all threads, seconds."""
@@ -72,15 +74,15 @@ class Running:
                 return
             before_s = now_s
 
-    def refill(self) -> None:
-        """Leave `SEATS` free seats.
+    def refill(self, seats: int = SEATS) -> None:
+        """Leave this many free seats.
 
         Raises:
             RuntimeError: Inventory refused.
         """
         if self.base_port is None:
             return
-        order = {"event_id": EVENT, "seats": SEATS}
+        order = {"event_id": EVENT, "seats": seats}
         for _ in range(100):
             status, said = Mesh(self.base_port).call("inventory", "POST", "/admin/reset", order)
             if status != 409:  # a hold is still open
@@ -115,12 +117,18 @@ class Stretch:
     cpu_us: Mapping[str, float]
 
 
-async def measure(mesh: Running, callers: int, seconds: float, warm_up_s: float) -> Stretch:
+async def measure(
+    mesh: Running,
+    callers: int,
+    seconds: float,
+    warm_up_s: float,
+    events: Sequence[str] = (EVENT,),
+) -> Stretch:
     """Load one mesh while the others idle."""
     mesh.refill()
     await mesh.quiet()
     before = mesh.cpu_s()
-    load = await closed_loop(mesh.port, callers, seconds, warm_up_s)
+    load = await closed_loop(mesh.port, callers, seconds, warm_up_s, events)
     await mesh.quiet()
     after, flows = mesh.cpu_s(), max(1, load.all_flows)
     return Stretch(load, {name: (after[name] - before[name]) * 1e6 / flows for name in before})
@@ -180,7 +188,7 @@ async def ours(data: Path, callers: int) -> AsyncIterator[Running]:
         "GATEWAY_MAX_INFLIGHT": str(callers),
     }
     async with Stack(base_port=base_port, data=data, environment=environment) as stack:
-        yield Running(base_port, stack.pids, base_port)
+        yield Running(base_port, stack.pids, base_port, stack.ready_after_s)
 
 
 @asynccontextmanager
