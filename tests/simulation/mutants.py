@@ -162,10 +162,10 @@ def search(number: int, limit: int) -> tuple[int, int, str, float]:
     return number, 0, "", time.perf_counter() - began_s
 
 
-def draw(mutant: Mutant, lang: str) -> str:
-    """The smallest world found in which the mutant is caught, as a sequence picture (SVG)."""
+def draw(mutant: Mutant, seed: int, lang: str) -> str:
+    """The smallest world found around `seed` in which the mutant is caught, as a sequence picture (SVG)."""
     with breaking((*mutant.given, *mutant.broken), fresh=mutant.fresh):
-        shrunk = shrink(mutant.seed)
+        shrunk = shrink(seed)
     assert shrunk is not None
     after = shrunk.after
     found = RESERVATION.search(" ".join(after.violations))
@@ -182,6 +182,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--svg", type=Path, help="shrink the one chosen and draw it here instead")
     parser.add_argument("--lang", default="es", help="of the picture")
+    parser.add_argument("--seed", type=int, help="of the picture, if not the table's")
     parser.add_argument("--limit", type=int, default=LIMIT, help="seeds to try, from 1 on")
     parser.add_argument("--only", default="", help="rules that contain this")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
@@ -189,7 +190,8 @@ def main() -> None:
     if chosen.svg is not None:
         quiet()
         (mutant,) = (mutant for mutant in MUTANTS if chosen.only in mutant.rule)
-        chosen.svg.write_text(draw(mutant, chosen.lang), encoding="utf-8")
+        picture = draw(mutant, chosen.seed or mutant.seed, chosen.lang)
+        chosen.svg.write_text(picture, encoding="utf-8")
         return
     numbers = [at for at, mutant in enumerate(MUTANTS) if chosen.only in mutant.rule]
     with multiprocessing.get_context("spawn").Pool(chosen.jobs) as pool:
