@@ -133,7 +133,12 @@ _Played = tuple[int, list[Failure], Tally]
 def _play_all(chunks: Iterator[tuple[int, int]], jobs: int, wal: bool) -> Iterator[_Played]:
     if jobs == 1:
         with quiet():
-            yield from (_play(*chunk, wal) for chunk in chunks)
+            _warm()
+            try:
+                yield from (_play(*chunk, wal) for chunk in chunks)
+            finally:
+                gc.unfreeze()
+                gc.enable()
         return
     context = multiprocessing.get_context("spawn")  # a forked event loop or connection is nobody's
     with ProcessPoolExecutor(
@@ -162,13 +167,18 @@ def quiet() -> Iterator[None]:
 
 
 def _prepare(runner_pid: int) -> None:
-    """Make a process that does nothing else ready to play: quiet, warm, nothing old for the collector to look at."""
+    """Make a process that does nothing else ready to play: quiet and warm."""
     if sys.platform == "linux" and not die_with(runner_pid):
         sys.exit(1)
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
         cache_logger_on_first_use=True,
     )
+    _warm()
+
+
+def _warm() -> None:
+    """Play the first start, and leave nothing old for the collector to look at."""
     first_start()
     gc.collect()
     gc.freeze()
