@@ -3,7 +3,7 @@
 
     python3 -m bench.mesh [--quick] [--json] [--write] [--svg] [--check]
 
-Six meshes of five processes each live side by side on this machine; every round loads one after the other, so that a
+Seven meshes of five processes each live side by side on this machine; every round loads one after the other, so that a
 slow moment of the machine hits all of them. Absolute figures are this machine's; the ratios are the result, each the
 median over the rounds of a quotient within one round.
 
@@ -59,7 +59,7 @@ HOME: Final = ROOT / "var" / "bench"
 """Where our mesh keeps its data meanwhile: on the disk that it usually has, which /tmp may not be."""
 
 CALLERS: Final = (1, 16, 64)
-ALL_CLAIMS: Final = 8  # a claim that could not be judged does not hold
+ALL_CLAIMS: Final = 9  # a claim that could not be judged does not hold
 BUDGET_S: Final = 330.0
 """No round begins that could end later than this after the start, seconds."""
 
@@ -82,6 +82,7 @@ def entrants(there: Peers, folder: Path, most_callers: int) -> dict[str, Entrant
     found = (
         Entrant("httpx", "empty, httpx", null("httpx", here)),
         Entrant("aiohttp", "empty, httpx-aiohttp", null("httpx-aiohttp", other), aiohttp_lacks),
+        Entrant("adapter", "empty, aiohttp, lean", null("adapter", other), aiohttp_lacks),
         Entrant("own", "empty, our wire", null("own", here)),
         Entrant("ours", f"**Taquilla**{_wire()}", lambda: ours(folder / "data", most_callers)),
         Entrant("flask", "course: Flask, requests", course("flask", other), flask_lacks),

@@ -39,7 +39,7 @@ class Entrant:
     """One mesh of the comparison.
 
     Attributes:
-        key: What `--only` calls it: httpx, aiohttp, own, ours, flask or def.
+        key: What `--only` calls it: httpx, aiohttp, adapter, own, ours, flask or def.
         name: What tables call it.
         start: Starts it; entered once.
         stretches: What was measured, by callers, one for each round.
@@ -187,6 +187,10 @@ def claims(result: Result) -> Iterator[Claim]:
         if ratio is not None:
             target = f"reservations/s ÷ those of *{base.name}*, {callers} callers: ≥ {least:g}"
             yield Claim(target, f"{ratio:.2f}", ratio >= least)
+    lean = own.ratio(result.entrants["adapter"], 16)
+    if lean is not None:
+        target = "flows/s of *empty, our wire* ÷ *empty, aiohttp, lean*, 16 callers: ≥ 1.3"
+        yield Claim(target, f"{lean:.2f}", lean >= 1.3)
     if mine.has_flows(16) and own.has_flows(16):
         share = mine.cpu_us(16) / own.cpu_us(16)
         target = f"CPU per reservation ÷ that of *{own.name}*, 16 callers: ≤ 2.0"

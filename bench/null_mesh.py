@@ -8,6 +8,7 @@ neither storage nor policies, metrics or logs. What differs is the wire under th
 
 - `httpx`: one `httpx.AsyncClient()` per service, as it comes;
 - `httpx-aiohttp`: the same client over `httpx_aiohttp.AiohttpTransport`;
+- `adapter`: an `httpx.Request` handed straight to aiohttp's own session, its failures named as httpx names them;
 - `own`: an `httpx.Request` handed straight to our own wire, as `chassis.clients` does it.
 
     python3 -m bench.null_mesh --urls '{"reservations": "http://…", …}' --wire httpx --serve gateway --port 20000
@@ -25,7 +26,7 @@ from typing import Any, Final
 
 from bench.peers import in_peers_venv
 
-WIRES: Final = ("httpx", "httpx-aiohttp", "own")
+WIRES: Final = ("httpx", "httpx-aiohttp", "adapter", "own")
 NEEDED: Final = (
     *("fastapi", "uvicorn", "uvloop", "httptools", "httpx", "httpx-aiohttp", "aiohttp"),
     *("flask", "waitress", "requests"),
@@ -56,6 +57,59 @@ def client_wire(urls: Mapping[str, str], *, aiohttp: bool) -> tuple[Call, Callab
     return call, client.aclose
 
 
+def _request(address: Any, path: str, body: bytes) -> Any:
+    """A POST with as few headers as will do, its body read."""
+    import httpx
+
+    headers = {
+        "host": address.netloc.decode(),
+        "content-type": "application/json",
+        "content-length": str(len(body)),
+    }
+    request = httpx.Request(
+        "POST",
+        address.copy_with(raw_path=path.encode()),
+        headers=headers,
+        stream=httpx.ByteStream(body),
+        extensions={"timeout": {"connect": 5.0, "read": 5.0, "write": 5.0, "pool": 5.0}},
+    )
+    request.read()
+    return request
+
+
+def adapter_wire(urls: Mapping[str, str]) -> tuple[Call, Callable[[], Any]]:
+    """Calls through aiohttp's session behind httpx's types: the leanest transport that could be had from it."""
+    import aiohttp
+    import httpx
+
+    session = aiohttp.ClientSession(
+        cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=5.0)
+    )
+    addresses = {service: httpx.URL(url) for service, url in urls.items()}
+
+    async def call(service: str, path: str, body: bytes) -> tuple[int, bytes]:
+        request = _request(addresses[service], path, body)
+        try:
+            async with session.post(
+                str(request.url), data=request.content, headers=request.headers
+            ) as answer:
+                content = await answer.read()
+        except aiohttp.ClientConnectorError as error:
+            raise httpx.ConnectError(str(error), request=request) from error
+        except TimeoutError as error:
+            raise httpx.ReadTimeout(str(error), request=request) from error
+        except aiohttp.ServerDisconnectedError as error:
+            raise httpx.RemoteProtocolError(str(error), request=request) from error
+        except aiohttp.ClientError as error:
+            raise httpx.ReadError(str(error), request=request) from error
+        response = httpx.Response(
+            answer.status, headers=answer.raw_headers, content=content, request=request
+        )
+        return response.status_code, response.content
+
+    return call, session.close
+
+
 def own_wire(urls: Mapping[str, str]) -> tuple[Call, Callable[[], Any]]:
     """Calls straight through `chassis.wire`, one pool per callee, without any policy."""
     import httpx
@@ -65,34 +119,26 @@ def own_wire(urls: Mapping[str, str]) -> tuple[Call, Callable[[], Any]]:
     effects = runtime.real(wire="own")
     transports = {service: effects.http(service) for service in urls}
     addresses = {service: httpx.URL(url) for service, url in urls.items()}
-    extensions = {"timeout": httpx.Timeout(5.0).as_dict()}
 
     async def call(service: str, path: str, body: bytes) -> tuple[int, bytes]:
-        address = addresses[service]
-        headers = {
-            "host": address.netloc.decode(),
-            "content-type": "application/json",
-            "content-length": str(len(body)),
-        }
-        request = httpx.Request(
-            "POST",
-            address.copy_with(raw_path=path.encode()),
-            headers=headers,
-            stream=httpx.ByteStream(body),
-            extensions=extensions,
-        )
-        request.read()
+        request = _request(addresses[service], path, body)
         answer = await transports[service].handle_async_request(request)
-        try:
-            return answer.status_code, await answer.aread()
-        finally:
-            await answer.aclose()
+        return answer.status_code, answer.content  # it is read
 
     async def close() -> None:
         for transport in transports.values():
             await transport.aclose()
 
     return call, close
+
+
+def wire_of(name: str, urls: Mapping[str, str]) -> tuple[Call, Callable[[], Any]]:
+    """One of `WIRES`: how to call, and how to close it."""
+    if name == "own":
+        return own_wire(urls)
+    if name == "adapter":
+        return adapter_wire(urls)
+    return client_wire(urls, aiohttp=name == "httpx-aiohttp")
 
 
 # --------------------------------------------------------------------------- the services
@@ -105,9 +151,7 @@ def app_of(service: str, urls: Mapping[str, str], wire: str) -> Any:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        call, close = (
-            own_wire(urls) if wire == "own" else client_wire(urls, aiohttp=wire == "httpx-aiohttp")
-        )
+        call, close = wire_of(wire, urls)
         calls.append(call)
         yield
         await close()
