@@ -174,9 +174,9 @@ class Edge:
         Raises:
             NotSent, InDoubt: There was no answer.
         """
-        url = _address(self._base_url, path)
+        url, host = _address(self._base_url, path)
         sent = {
-            "host": url.netloc.decode(),
+            "host": host,
             **_HEADERS,
             "x-request-id": request_id.get(),
             "accept-language": language.get(),
@@ -217,11 +217,12 @@ class Edge:
 
 
 @lru_cache(maxsize=1024)
-def _address(base_url: str, path: str) -> httpx.URL:
-    """`path` below `base_url`, whatever else `path` may look like."""
+def _address(base_url: str, path: str) -> tuple[httpx.URL, str]:
+    """`path` below `base_url`, whatever else `path` may look like, and what `Host` says of it."""
     base = httpx.URL(base_url)
     below = httpx.URL(path).raw_path.lstrip(b"/")
-    return base.copy_with(raw_path=base.raw_path.rstrip(b"/") + b"/" + below)
+    url = base.copy_with(raw_path=base.raw_path.rstrip(b"/") + b"/" + below)
+    return url, url.netloc.decode()
 
 
 def _json_object(response: httpx.Response) -> dict[str, Any] | None:
