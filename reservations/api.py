@@ -48,8 +48,7 @@ async def _answer(svc: Reservations, outcome: Outcome) -> Answer:
     row = outcome.row
     sent = outcome.mail_sent
     if sent is None and not outcome.open:
-        _, _, notice = await svc.sagas.view(row.reservation_id)
-        sent = _is_sent(svc, notice)
+        sent = await _is_mail_out(svc, row)
     public = PUBLIC_STATUS[row.state]
     status: Literal["confirmed", "pending", "refunded"] = (
         "confirmed" if public == "confirmed" else "refunded" if public == "refunded" else "pending"
@@ -66,6 +65,16 @@ async def _answer(svc: Reservations, outcome: Outcome) -> Answer:
         manage_token=row.manage_token,
         replayed=outcome.replayed,
     )
+
+
+async def _is_mail_out(svc: Reservations, row: Reservation) -> bool:
+    try:
+        _, _, notice = await svc.sagas.view(row.reservation_id)
+    except (
+        StorageUnavailable
+    ):  # of the mail nothing is known; of the seat and the money everything is
+        return False
+    return _is_sent(svc, notice)
 
 
 def _is_sent(svc: Reservations, notice: Notice | None) -> bool:

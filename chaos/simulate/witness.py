@@ -78,6 +78,8 @@ class Witness:
         # Of each request of a buyer, by X-Request-ID: what reservations answered, and how many deliveries it took in.
         self._taken_in: Counter[str] = Counter()
         self._relayed: dict[str, set[str]] = defaultdict(set)
+        # By delivery: its exchanges that came before the first commit of its attempt; one of them drives it.
+        self._may_drive: dict[str, set[Exchange]] = defaultdict(set)
 
     def commits(self, arrows: Sequence[Arrow], rows: Sequence[Any], *, done: bool) -> None:
         """Reservations is about to commit (`done` False), or has.
@@ -109,8 +111,13 @@ class Witness:
 
     def reaches(self, exchange: Exchange) -> None:
         """A request has reached a listening process."""
-        if exchange.target.startswith("reservations"):
-            self._taken_in[exchange.request.headers.get("x-request-id", "")] += 1
+        if not exchange.target.startswith("reservations"):
+            return
+        self._taken_in[exchange.request.headers.get("x-request-id", "")] += 1
+        if exchange.path == "/reserve":
+            asked = json.loads(exchange.body)
+            if self._sagas[asked["reservation_id"]].driver != asked["delivery_id"]:
+                self._may_drive[asked["delivery_id"]].add(exchange)
 
     def hears(self, exchange: Exchange, status: int, body: bytes) -> None:
         """A process has answered."""
@@ -126,7 +133,13 @@ class Witness:
         asked = json.loads(exchange.body)
         code = code_of(status, body)
         request = exchange.request.headers.get("x-request-id", "")
-        self._relayed[request].add(code)
+        drives = self._may_drive[asked["delivery_id"]] == {exchange}
+        self._may_drive[asked["delivery_id"]].discard(exchange)
+        # Whoever asks again and cannot look up the row speaks of that look-up only: no answer for a buyer.
+        stored = code == "storage_unavailable" and json.loads(body).get("replayed") is True
+        about_itself = code == "storage_unavailable" and not drives and not stored
+        if not about_itself:
+            self._relayed[request].add(code)
         if code in _TURNED_AWAY:
             self._taken_in[request] -= 1
         saga = self._sagas.get(asked["reservation_id"], _Saga())
@@ -136,7 +149,7 @@ class Witness:
             self._say(exchange, code, "that reason was not committed")
         if code == "pending" and not saga.ever:
             self._say(exchange, code, "there is no row")
-        if saga.driver == asked["delivery_id"] and code in _KNOWN:
+        if saga.driver == asked["delivery_id"] and code in _KNOWN and not about_itself:
             self._judge_driver(exchange, code, saga)
         elif code in _KNOWN - _FINAL - _REPEATABLE and not saga.ever:
             self._say(exchange, code, "there is no row")
@@ -164,7 +177,7 @@ class Witness:
         relayed = self._relayed.get(request, set())
         if code in _NEVER_SENT and code not in relayed and self._taken_in[request] > 0:
             self._say(exchange, code, "the request had reached reservations")
-        if code in (_FINAL | {"confirmed"}) and code not in relayed:
+        if code in (_FINAL | {"confirmed", "storage_unavailable"}) and code not in relayed:
             self._say(exchange, code, f"reservations said {sorted(relayed)}")
         if status >= 500 and code not in _KNOWN | _NEVER_SENT | {"gateway_saturated"}:
             self._say(exchange, code or str(status), "no such answer")

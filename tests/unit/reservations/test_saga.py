@@ -5,8 +5,10 @@ import sqlite3
 
 import pytest
 
+from chassis.errors import StorageUnavailable
 from reservations.domain import ARROWS, MAY_SAY, OPEN, State, when_unknown
 from reservations.saga import STEPS
+from reservations.store import SagaStore
 from tests.support.invariants import books
 from tests.support.mesh import mesh
 
@@ -55,6 +57,22 @@ async def test_the_same_key_gets_the_same_reservation(tmp_path):
         assert "idempotent-replayed" not in first.headers
         assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
         assert await at_rest(tmp_path) == 1
+
+
+async def test_a_failed_look_up_of_the_mail_does_not_hide_a_sale(tmp_path, monkeypatch):
+    async with mesh(tmp_path) as m:
+        headers = {"idempotency-key": KEY}
+        first = await m.reserve(headers=headers)
+
+        async def fails(*_):
+            raise StorageUnavailable
+
+        monkeypatch.setattr(SagaStore, "view", fails)
+        again = await m.reserve(headers=headers)
+        assert again.status_code == 200, again.text
+        assert again.json()["status"] == "confirmed"
+        assert again.json()["seats"] == first.json()["seats"]
+        assert again.json()["notification"]["sent"] is False
 
 
 async def test_concurrent_deliveries_of_one_key_make_one_reservation(tmp_path):

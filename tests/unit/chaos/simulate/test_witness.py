@@ -23,9 +23,13 @@ class Story:
 
     def __init__(self):
         self.witness, self.seq, self.was = Witness(), 0, None
+        self.drivers = {}
 
     def submit(self, state, reason=None, *, known=True, delivery="d1", attempt=1):
         self.seq += 1
+        if delivery not in self.drivers:
+            self.drivers[delivery] = exchange(delivery=delivery)
+            self.witness.reaches(self.drivers[delivery])
         arrow = [Arrow(self.seq, R, self.was, state)]
         self.witness.commits(arrow, [(delivery, reason, attempt)], done=False)
         if known:
@@ -33,10 +37,22 @@ class Story:
             self.was = state
         return self
 
-    def say(self, code, status=503, **where):
-        one = exchange(**where)
-        self.witness.reaches(one)
-        self.witness.hears(one, status, json.dumps({"code": code}).encode())
+    def say(self, code, status=503, *, delivery="d1", **where):
+        """What whoever drives the delivery says; or, if nobody does, or elsewhere, a request of its own."""
+        one = self.drivers.get(delivery) if not where else None
+        if one is None:
+            one = exchange(delivery=delivery, **where)
+            self.witness.reaches(one)
+        return self._hear(one, status, code=code)
+
+    def say_again(self, code, **said):
+        """What the same delivery hears that is sent once more."""
+        again = exchange()
+        self.witness.reaches(again)
+        return self._hear(again, 503, code=code, **said)
+
+    def _hear(self, one, status, **said):
+        self.witness.hears(one, status, json.dumps(said).encode())
         return self.witness.violations
 
 
@@ -97,6 +113,25 @@ def test_a_copy_of_what_could_not_be_stored_may_hear_of_the_attempt_before():
     story.submit("RECEIVED", known=False, delivery="d2", attempt=2)
     assert story.say("payments_unavailable", delivery="d2") == []
     assert story.say("inventory_unavailable", delivery="d2")
+
+
+def sold():
+    return Story().submit("RECEIVED").submit("HELD").submit("AUTHORIZED").submit("CONFIRMED")
+
+
+def test_who_asks_again_may_say_that_its_look_up_failed():
+    assert sold().say_again("storage_unavailable") == []
+
+
+def test_but_not_that_a_sale_was_given_up():
+    assert sold().say_again("storage_unavailable", replayed=True)
+
+
+def test_a_failed_look_up_is_no_answer_for_a_buyer():
+    story = sold()
+    story.say_again("storage_unavailable")
+    told = story.say("storage_unavailable", target="gateway", path="/api/reserve")
+    assert told == ["MAY_SAY gateway told " + R + " storage_unavailable: reservations said []"]
 
 
 def test_a_500_may_never_be_said():
