@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS message_log (
     seq INTEGER PRIMARY KEY, notification_id TEXT NOT NULL, event TEXT NOT NULL, from_state TEXT,
     to_state TEXT NOT NULL, at REAL NOT NULL
 ) STRICT;
+CREATE INDEX IF NOT EXISTS message_resent ON message_log (notification_id) WHERE event = 'resend';
 CREATE TABLE IF NOT EXISTS mailbox (
     notification_id TEXT PRIMARY KEY REFERENCES message, recipient TEXT NOT NULL, subject TEXT NOT NULL,
     body TEXT NOT NULL, at REAL NOT NULL
@@ -328,8 +329,8 @@ def _resend(
         return None
     if row.state is not MessageState.DEAD:
         ours = db.execute(
-            "SELECT 1 FROM message_log WHERE notification_id = ? AND event = ? AND at = ?",
-            (notification_id, MessageEvent.RESEND, now),
+            "SELECT 1 FROM message_log WHERE event = 'resend' AND notification_id = ? AND at = ?",
+            (notification_id, now),
         ).fetchone()
         return row, ours is not None  # a repeat of this very wish, whose answer was lost
     db.execute(

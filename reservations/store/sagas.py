@@ -364,7 +364,7 @@ def _view(db: Db, reservation_id: str) -> tuple[Reservation, list[tuple[Any, ...
         (reservation_id,),
     ).fetchall()
     notice = db.execute(
-        "SELECT key, state FROM outbox WHERE reservation_id = ? AND kind = 'notify' ORDER BY id DESC LIMIT 1",
+        "SELECT key, state FROM outbox WHERE key IN (?1 || '.confirmed', ?1 || '.cancelled') ORDER BY id DESC LIMIT 1",
         (reservation_id,),
     ).fetchone()
     return row, log, None if notice is None else Notice(*notice)

@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS saga_log (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS delivery (
     delivery_id TEXT PRIMARY KEY, reservation_id TEXT, at REAL NOT NULL
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS outbox (
     id INTEGER PRIMARY KEY, reservation_id TEXT NOT NULL REFERENCES reservation, kind TEXT NOT NULL
         CHECK (kind IN ('capture', 'notify')),
@@ -34,5 +34,7 @@ CREATE TABLE IF NOT EXISTS outbox (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS outbox_pending ON outbox (kind, next_at) WHERE state = 'PENDING';
 CREATE INDEX IF NOT EXISTS outbox_dead ON outbox (id) WHERE state = 'DEAD';
-CREATE INDEX IF NOT EXISTS outbox_of ON outbox (reservation_id);
+CREATE INDEX IF NOT EXISTS outbox_pending_of ON outbox (reservation_id) WHERE state = 'PENDING';
 """
+# Ids are random, so each index over them costs every reservation a page of its own once there are many: where an index
+# need only hold what is open, it does, and stays small whatever the past.
