@@ -33,7 +33,7 @@ def _email(value: str) -> str:
     return value
 
 
-Price = Annotated[Decimal, BeforeValidator(_number), Field(gt=0, le=_MAX_PRICE, decimal_places=2)]
+Price = Annotated[Decimal, Field(gt=0, le=_MAX_PRICE, decimal_places=2), BeforeValidator(_number)]
 SeatName = Annotated[str, Field(pattern=r"^[A-Z]{1,3}-[0-9]{1,4}$")]
 EventId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
@@ -128,10 +128,46 @@ _CONFIRMED: Final[dict[str, Any]] = {
 }
 
 
+_MONEY_BACK: Final[dict[str, Any]] = {
+    "status": "refunded",
+    "message": "Reserva cancelada y dinero devuelto.",
+    "manage_token": None,
+    "reason": None,
+    "email": None,
+    "timeline": [
+        {
+            "at": f"2026-11-24T18:00:{second}.120000+00:00",
+            "step": step,
+            "attempt": 1,
+            "outcome": outcome,
+            "detail": detail,
+        }
+        for second, step, outcome, detail in (
+            ("00", "accept", "RECEIVED", None),
+            ("01", "hold", "HELD", "A-07"),
+            ("02", "authorize", "AUTHORIZED", None),
+            ("03", "sell", "CONFIRMED", None),
+            ("20", "cancel", "REFUNDING", None),
+            ("21", "refund", "REFUNDED", None),
+        )
+    ],
+}
+CANCELLING_EXAMPLE: Final[dict[str, Any]] = {
+    "status": "pending",
+    "message": "Reserva cancelada; la devolución está en curso.",
+    "reservation_id": "r1f0c7d9a4b6e8325d17c09be2fa4d318",
+}
+"""The answer to a cancellation whose refund is on its way."""
+
+
+def _shown(*examples: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": list(examples)})
+
+
 class ReservationAnswer(BaseModel):
     """What a buyer is told. `manage_token` is the key to cancelling: keep it."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_CONFIRMED]})
+    model_config = _shown(_CONFIRMED)
 
     status: Literal["confirmed", "pending", "cancelled", "refunded"]
     message: str
@@ -146,6 +182,17 @@ class ReservationAnswer(BaseModel):
 
 class PendingAnswer(BaseModel):
     """The outcome is open: ask `Location` again after `Retry-After` seconds."""
+
+    model_config = _shown(
+        {
+            "status": "pending",
+            "message": "Tu solicitud está en curso. Te avisaremos por correo del resultado; "
+            "todavía no es una plaza segura.",
+            "reservation_id": "r1f0c7d9a4b6e8325d17c09be2fa4d318",
+            "event_id": "concert-01",
+            "quantity": 1,
+        }
+    )
 
     status: Literal["pending"]
     message: str
@@ -167,6 +214,8 @@ class TimelineEntry(BaseModel):
 class ReservationView(ReservationAnswer):
     """A reservation as it stands; `email` only with the header `X-Manage-Token`."""
 
+    model_config = _shown({**_CONFIRMED, **_MONEY_BACK})
+
     reason: str | None = None
     email: str | None = None
     timeline: list[TimelineEntry] = Field(default_factory=list)
@@ -187,6 +236,22 @@ class Event(BaseModel):
 class EventList(BaseModel):
     """Every event."""
 
+    model_config = _shown(
+        {
+            "events": [
+                {
+                    "event_id": "concert-01",
+                    "name": "Noche de Boleros",
+                    "price": {"amount_minor": 5000, "currency": "USD"},
+                    "capacity": 96,
+                    "available": 90,
+                    "held": 2,
+                    "sold": 4,
+                }
+            ]
+        }
+    )
+
     events: list[Event]
 
 
@@ -201,6 +266,16 @@ class Seat(BaseModel):
 
 class SeatList(BaseModel):
     """Every seat of one event."""
+
+    model_config = _shown(
+        {
+            "event_id": "concert-01",
+            "seats": [
+                {"seat": "A-07", "row": "A", "number": 7, "state": "sold"},
+                {"seat": "A-08", "row": "A", "number": 8, "state": "free"},
+            ],
+        }
+    )
 
     event_id: str
     seats: list[Seat]
@@ -255,6 +330,20 @@ class Count(BaseModel):
 
 class CrowdReport(BaseModel):
     """What came of a race or a flood. Percentiles are of accepted reservations, milliseconds."""
+
+    model_config = _shown(
+        {
+            "outcomes": [
+                {"status": 200, "code": "confirmed", "count": 1},
+                {"status": 409, "code": "sold_out", "count": 7},
+            ],
+            "p50_ms": 42,
+            "p95_ms": 42,
+            "elapsed_s": 0.31,
+            "retries": 3,
+            "ok": True,
+        }
+    )
 
     outcomes: list[Count]
     p50_ms: int | None

@@ -9,10 +9,12 @@ from fastapi import APIRouter, Depends, Header, Response
 from chassis.catalogue import MESSAGES, language
 from chassis.errors import StorageUnavailable
 from chassis.fastpath import reply, running
-from chassis.openapi import refusals
+from chassis.openapi import answer, refusals
 from reservations import errors, usecases
 from reservations.domain import PUBLIC_STATUS, Reservation, State
 from reservations.schemas import (
+    PENDING,
+    REFUNDING,
     Answer,
     Moment,
     Money,
@@ -126,9 +128,14 @@ def routes() -> APIRouter:
     @router.post(
         "/reserve",
         summary="Reservar · Reserve",
+        description="Una entrega de la solicitud de un comprador: guarda la reserva y la lleva por "
+        "la saga; la misma clave recibe la misma reserva · One delivery of a buyer's request: "
+        "stores the reservation and takes it through the saga; the same key gets the same "
+        "reservation.",
         response_model=Answer,
+        response_description="Confirmada, o como quedó · Confirmed, or as it stands",
         responses={
-            202: {"model": Answer, "description": "Resultado pendiente · Outcome still open"},
+            202: answer("Resultado pendiente · Outcome still open", PENDING, model=Answer),
             **refusals(*errors.BY_REASON.values(), errors.KeyReused, errors.RequestInProgress),
         },
     )
@@ -142,6 +149,9 @@ def routes() -> APIRouter:
     @router.get(
         "/reservations/{reservation_id}",
         summary="Estado y línea de tiempo · State and timeline",
+        description="La reserva y cada paso de su saga; el correo solo con `X-Manage-Token` · The "
+        "reservation and every step of its saga; the e-mail address only with `X-Manage-Token`.",
+        response_description="La reserva · The reservation",
         responses=refusals(errors.ReservationNotFound, StorageUnavailable),
     )
     async def show(svc: Svc, reservation_id: str, manage_token: Token = None) -> ReservationView:
@@ -150,8 +160,13 @@ def routes() -> APIRouter:
     @router.post(
         "/reservations/{reservation_id}/cancel",
         summary="Cancelar y devolver el dinero · Cancel and refund",
+        description="Deshace una reserva confirmada: devuelve el dinero y los asientos · Undoes a "
+        "confirmed reservation: gives back money and seats.",
+        response_description="Dinero devuelto · Refunded",
         responses={
-            202: {"model": ReservationView, "description": "Devolución en curso · Refunding"},
+            202: answer(
+                "Devolución en curso · Refund on its way", REFUNDING, model=ReservationView
+            ),
             **refusals(
                 errors.ReservationNotFound,
                 errors.NotYours,

@@ -25,8 +25,13 @@ def routes() -> APIRouter:
         "/events",
         tags=["eventos · events"],
         summary="Eventos y asientos que quedan · Events and seats left",
+        description="Qué se puede comprar, a qué precio y cuántos asientos quedan · What can be "
+        "bought, at which price, and how many seats are left.",
         response_model=None,
-        responses={200: {"model": EventList}, **refusals(errors.CatalogueUnavailable, BadUpstream)},
+        responses={
+            200: {"model": EventList, "description": "Los eventos · The events"},
+            **refusals(errors.CatalogueUnavailable, BadUpstream),
+        },
     )
     async def events(svc: Svc) -> JSONResponse:
         return JSONResponse((await svc.inventory.events()).model_dump(), headers=NO_STORE)
@@ -35,9 +40,11 @@ def routes() -> APIRouter:
         "/events/{event_id}/seats",
         tags=["eventos · events"],
         summary="Mapa de asientos · Seat map",
+        description="Cada asiento de un evento: libre, apartado o vendido · Every seat of an "
+        "event: free, held or sold.",
         response_model=None,
         responses={
-            200: {"model": SeatList},
+            200: {"model": SeatList, "description": "Los asientos · The seats"},
             **refusals(errors.EventNotFound, errors.CatalogueUnavailable, BadUpstream),
         },
     )

@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator
 from functools import cache
+from typing import Final
 
 import anyio
 from fastapi import APIRouter
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from chassis.openapi import refusals
+from chassis.openapi import answer, refusals
 from gateway.api.parts import Svc
 from gateway.errors import MeshBusy
 from gateway.usecases import Gateway
@@ -21,6 +22,16 @@ SEND_LIMIT_S = 5.0
 FAREWELL_S = 1.0
 """What a stream has for its last bytes when the process stops, seconds."""
 
+_SAID: Final = """\
+id: 41
+event: snapshot
+data: {"events": [], "mesh": [{"service": "inventory", "state": "ready", "breakers": []}], "faults": []}
+
+id: 42
+event: delta
+data: {"mesh": [{"service": "inventory", "state": "failing", "breakers": []}]}
+"""
+
 
 @cache
 def routes() -> APIRouter:
@@ -30,10 +41,15 @@ def routes() -> APIRouter:
     @router.get(
         "/live",
         summary="Asientos, servicios y fallos, dos veces por segundo · Seats, services and faults, twice a second",
-        description="`text/event-stream`: un evento `snapshot` y después `delta` con las partes que cambian (`events`, "
-        "`mesh`, `faults`) · one `snapshot`, then `delta` events with the parts that change.",
+        description="`text/event-stream`: un evento `snapshot` y después `delta` con las partes "
+        "que cambian (`events`, `mesh`, `faults`) · one `snapshot`, then `delta` events with the "
+        "parts that change.",
         response_model=None,
-        responses={200: {"content": {"text/event-stream": {}}}, **refusals(MeshBusy)},
+        response_class=EventSourceResponse,
+        responses={
+            200: answer("El flujo · The stream", _SAID, media_type="text/event-stream"),
+            **refusals(MeshBusy),
+        },
     )
     async def live(svc: Svc) -> EventSourceResponse:
         svc.live.check_room()
