@@ -92,3 +92,16 @@ def referred(ref: str, document: Any) -> Any:
     for part in ref.removeprefix("#/").split("/"):
         found = found[part]
     return found
+
+
+def examples_of(media: Any, whole: Any) -> list[Any]:
+    """The values that a media type shows: its own, else those of its schema."""
+    if "example" in media:
+        return [media["example"]]
+    if media.get("examples"):
+        return [one["value"] for one in media["examples"].values()]
+    schema = media.get("schema", {})
+    found = []
+    for one in [schema, *schema.get("anyOf", ())]:
+        found += (referred(one["$ref"], whole) if "$ref" in one else one).get("examples", [])
+    return found

@@ -6,23 +6,10 @@ An answer or a body shows the examples of its media type, else those of its sche
 import pytest
 
 from chassis.catalogue import PROBLEMS
-from tests.contract.schema import complaints, referred
+from tests.contract.schema import complaints, examples_of
 from tests.contract.test_openapi import SERVICES, document, operations
 
 every_service = pytest.mark.parametrize("service", SERVICES)
-
-
-def examples_of(media, whole):
-    """The values shown for one media type."""
-    if "example" in media:
-        return [media["example"]]
-    if media.get("examples"):
-        return [one["value"] for one in media["examples"].values()]
-    schema = media.get("schema", {})
-    found = []
-    for one in [schema, *schema.get("anyOf", ())]:
-        found += (referred(one["$ref"], whole) if "$ref" in one else one).get("examples", [])
-    return found
 
 
 def media_of(operation):
