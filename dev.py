@@ -44,6 +44,7 @@ HELP = """Uso: python3 dev.py ORDEN [argumentos]
   browser                      las pruebas con Chromium
   lib                          resilience sola: su rueda en un entorno vacío, y sus pruebas allí
   ci                           check + test + lib + browser
+  control [palabras]           rompe una regla y enseña al auditor en rojo: control leaves a tombstone
   chaos                        la matriz de caos larga: chaos --budget 10m --seed 7 --html matriz.html
   bench                        mide políticas, malla y promesas junto a otras, en 10 minutos; a docs/benchmarks.md
   bench-all                    lo mismo, y la crecida (con Envoy y nginx) y lo que cuesta crecer
@@ -233,14 +234,31 @@ def work(name: str, more: Sequence[str]) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Dispatch a task; the exit code is the task's."""
     name, more = (arguments[0], arguments[1:]) if arguments else ("help", [])
-    tasks = ("up", "run", "chaos", "test", "unit", "check", "browser", "lib", "ci", "lock")
+    tasks = (
+        "up",
+        "run",
+        "chaos",
+        "control",
+        "test",
+        "unit",
+        "check",
+        "browser",
+        "lib",
+        "ci",
+        "lock",
+    )
     if name not in (*tasks, "bench", "bench-all"):
         print(HELP, end="")
         return 0 if name in ("help", "-h", "--help") else 2
-    commands = {"up": ["up"], "run": [], "chaos": ["matrix", "--budget", "10m"]}
+    commands = {
+        "up": ["chaos", "up"],
+        "run": ["chaos"],
+        "chaos": ["chaos", "matrix", "--budget", "10m"],
+        "control": ["tests.controls"],
+    }
     ensure(RUN_LOCK if name in commands else DEV_LOCK)
     if name in commands:
-        become([str(PYTHON), "-m", "chaos", *commands[name], *more])
+        become([str(PYTHON), "-m", *commands[name], *more])
     if Path(sys.prefix).resolve() != VENV.resolve():
         become([str(PYTHON), str(Path(__file__).resolve()), *arguments])
     return work(name, more)
