@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Path
 
 from chassis.errors import StorageUnavailable
 from chassis.fastpath import running
@@ -121,7 +121,7 @@ def _add_reads(router: APIRouter) -> None:
         response_description="Los asientos · The seats",
         responses=refusals(EventNotFound, StorageUnavailable),
     )
-    async def seats(svc: Svc, event_id: str) -> SeatMap:
+    async def seats(svc: Svc, event_id: Annotated[str, Path(examples=["concert-01"])]) -> SeatMap:
         rows = await svc.store.seats(event_id)
         return SeatMap(
             event_id=event_id,

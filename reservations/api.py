@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Depends, Header, Path, Response
 
 from chassis.catalogue import MESSAGES, language
 from chassis.errors import StorageUnavailable
@@ -26,6 +26,7 @@ from reservations.store import Notice
 from reservations.usecases import Outcome, Reservations
 
 Svc = Annotated[Reservations, Depends(running)]
+ReservationId = Annotated[str, Path(examples=["r1f0c7d9a4b6e8325d17c09be2fa4d318"])]
 Token = Annotated[str | None, Header(alias="X-Manage-Token", max_length=200)]
 
 
@@ -154,7 +155,9 @@ def routes() -> APIRouter:
         response_description="La reserva · The reservation",
         responses=refusals(errors.ReservationNotFound, StorageUnavailable),
     )
-    async def show(svc: Svc, reservation_id: str, manage_token: Token = None) -> ReservationView:
+    async def show(
+        svc: Svc, reservation_id: ReservationId, manage_token: Token = None
+    ) -> ReservationView:
         return _view(svc, *await svc.sagas.view(reservation_id), manage_token)
 
     @router.post(
@@ -177,7 +180,7 @@ def routes() -> APIRouter:
         },
     )
     async def cancel(
-        svc: Svc, reservation_id: str, response: Response, manage_token: Token = None
+        svc: Svc, reservation_id: ReservationId, response: Response, manage_token: Token = None
     ) -> ReservationView:
         row = await usecases.cancel(svc, reservation_id, manage_token or "")
         if row.state is State.REFUNDING:

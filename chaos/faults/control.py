@@ -7,7 +7,7 @@ import hmac
 from functools import cache
 from typing import Annotated, Any, Final, Self
 
-from fastapi import APIRouter, Body, Depends, Request
+from fastapi import APIRouter, Body, Depends, Path, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -229,7 +229,7 @@ def control_routes() -> APIRouter:
     async def switch(
         request: Request,
         faults: Own,
-        fault: str,
+        fault: Annotated[str, Path(examples=["latency"])],
         order: Annotated[FaultSwitch, Body(openapi_examples=SWITCH_EXAMPLES)],
     ) -> Response | FaultView:
         refusal = _refusal(request)

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from chassis.errors import BadUpstream
 from chassis.openapi import refusals
 from gateway import errors
-from gateway.api.parts import NO_STORE, Svc
+from gateway.api.parts import NO_STORE, EventId, Svc
 from gateway.schemas import EventList, SeatList
 
 EVENT_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -48,7 +48,7 @@ def routes() -> APIRouter:
             **refusals(errors.EventNotFound, errors.CatalogueUnavailable, BadUpstream),
         },
     )
-    async def seats(svc: Svc, event_id: str) -> JSONResponse:
+    async def seats(svc: Svc, event_id: EventId) -> JSONResponse:
         if not EVENT_ID.fullmatch(event_id):
             raise errors.EventNotFound(event_id=event_id[:100])
         return JSONResponse((await svc.inventory.seats(event_id)).model_dump(), headers=NO_STORE)

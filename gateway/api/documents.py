@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from chassis.openapi import answer, refusals
-from gateway.api.parts import Svc
+from gateway.api.parts import ServiceName, Svc
 from gateway.errors import CatalogueUnavailable
 
 _BEGINS: Final[dict[str, Any]] = {
@@ -35,7 +35,7 @@ def routes() -> APIRouter:
             **refusals(CatalogueUnavailable),
         },
     )
-    async def document(request: Request, svc: Svc, service: str) -> JSONResponse:
+    async def document(request: Request, svc: Svc, service: ServiceName) -> JSONResponse:
         if service == "gateway":
             return JSONResponse(request.app.openapi())
         found: dict[str, Any] = dict(await svc.mesh.document(service))

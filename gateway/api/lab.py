@@ -9,7 +9,7 @@ from functools import cache
 from typing import Annotated, Any, Final
 
 import httpx
-from fastapi import APIRouter, Body, Depends, Request
+from fastapi import APIRouter, Body, Depends, Path, Request
 from fastapi.responses import Response
 
 from chaos.faults import SCENARIOS
@@ -17,7 +17,7 @@ from chaos.faults.control import SWITCH_EXAMPLES, FaultSwitch, FaultView
 from chassis.errors import BadUpstream, NotFound, Unauthorized
 from chassis.openapi import answer, refusals
 from gateway import usecases
-from gateway.api.parts import Svc
+from gateway.api.parts import ServiceName, Svc
 from gateway.errors import CatalogueUnavailable, EventBusy, EventNotFound, MeshBusy
 from gateway.schemas import CrowdReport, LoadOrder, RaceOrder, ResetOrder
 
@@ -106,8 +106,8 @@ def _add_faults(router: APIRouter, guarded: list[Any]) -> None:
     )
     async def switch(
         svc: Svc,
-        service: str,
-        fault: str,
+        service: ServiceName,
+        fault: Annotated[str, Path(examples=["latency"])],
         order: Annotated[FaultSwitch, Body(openapi_examples=SWITCH_EXAMPLES)],
     ) -> Response:
         wanted = order.model_dump(exclude_unset=True)

@@ -12,7 +12,7 @@ from chassis.errors import BadUpstream, DeadlineGone, InvalidKey, RateLimited, S
 from chassis.idempotency import checked
 from chassis.openapi import answer, refusals
 from gateway import errors, usecases
-from gateway.api.parts import NO_STORE, Svc
+from gateway.api.parts import NO_STORE, ReservationId, Svc
 from gateway.schemas import (
     CANCELLING_EXAMPLE,
     PendingAnswer,
@@ -140,7 +140,7 @@ def _add_view(router: APIRouter) -> None:
         },
     )
     async def reservation(
-        svc: Svc, reservation_id: str, manage_token: Token = None
+        svc: Svc, reservation_id: ReservationId, manage_token: Token = None
     ) -> JSONResponse:
         found = await svc.reservations.view(_reservation_id(reservation_id), manage_token)
         return JSONResponse(found, headers=NO_STORE)
@@ -158,7 +158,7 @@ def _add_cancel(router: APIRouter) -> None:
         responses=_CANCEL_ANSWERS,
     )
     async def cancel(
-        request: Request, svc: Svc, reservation_id: str, manage_token: Token = None
+        request: Request, svc: Svc, reservation_id: ReservationId, manage_token: Token = None
     ) -> JSONResponse:
         with deadline(svc.settings.reserve_deadline_s):
             try:
