@@ -42,6 +42,7 @@ HELP = """Uso: python3 dev.py ORDEN [argumentos]
   unit                         solo las pruebas rápidas
   check                        ruff, formato, mypy, imports, documentación y reglas de la casa
   browser                      las pruebas con Chromium
+  docs                         escribe de nuevo docs/api.md y las órdenes de las guías
   lib                          resilience sola: su rueda en un entorno vacío, y sus pruebas allí
   ci                           check + test + lib + browser
   control [palabras]           rompe una regla y enseña al auditor en rojo: control leaves a tombstone
@@ -173,7 +174,8 @@ def measures(*benchmarks: str) -> list[list[str]]:
 def steps(name: str) -> list[list[str]]:
     """The commands behind a task."""
     pytest = [str(PYTHON), "-m", "pytest"]
-    rules = ["tests/test_docs.py", "tests/test_house_rules.py"]
+    rules = ["tests/test_docs.py", "tests/test_house_rules.py", "tests/guides"]
+    rules.append("tests/contract/test_api_page.py::test_the_page_is_current")
     check = [
         tool("ruff", "check", "."),
         tool("ruff", "format", "--check", "."),
@@ -203,6 +205,10 @@ def steps(name: str) -> list[list[str]]:
         "browser": browser,
         "bench": [*measures(*short, "targets --write"), [*pytest, "-m", "bench"]],
         "bench-all": [*measures(*long, "targets --write"), [*pytest, "-m", "bench"]],
+        "docs": [
+            [str(PYTHON), "-m", "tests.contract.api_page"],
+            [str(PYTHON), "-m", "tests.guides.pages"],
+        ],
         "lib": lib,
         "ci": [*check, *test, *lib, *browser],
         "lock": [
@@ -234,28 +240,16 @@ def work(name: str, more: Sequence[str]) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Dispatch a task; the exit code is the task's."""
     name, more = (arguments[0], arguments[1:]) if arguments else ("help", [])
-    tasks = (
-        "up",
-        "run",
-        "chaos",
-        "control",
-        "test",
-        "unit",
-        "check",
-        "browser",
-        "lib",
-        "ci",
-        "lock",
-    )
-    if name not in (*tasks, "bench", "bench-all"):
-        print(HELP, end="")
-        return 0 if name in ("help", "-h", "--help") else 2
+    tasks = ("test", "unit", "check", "browser", "docs", "lib", "ci", "lock", "bench", "bench-all")
     commands = {
         "up": ["chaos", "up"],
         "run": ["chaos"],
         "chaos": ["chaos", "matrix", "--budget", "10m"],
         "control": ["tests.controls"],
     }
+    if name not in (*commands, *tasks):
+        print(HELP, end="")
+        return 0 if name in ("help", "-h", "--help") else 2
     ensure(RUN_LOCK if name in commands else DEV_LOCK)
     if name in commands:
         become([str(PYTHON), "-m", *commands[name], *more])

@@ -61,7 +61,8 @@ class Page:
         elif kind == "quote":
             quote = self.scenario.quotes[name]
             yield f"[{quote.file}](../../{quote.file}):\n"
-            yield f"```python\n{quote.text.rstrip()}\n```"
+            # A formatter must not tidy a fragment: it would quote what is not there.
+            yield f"<!-- fmt: off -->\n```python\n{quote.text.rstrip()}\n```\n<!-- fmt: on -->"
         else:
             yield from self._control(self.scenario)
 
