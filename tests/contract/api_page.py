@@ -52,6 +52,14 @@ PORTS = {service: 5000 + number for number, service in enumerate(SERVICES)}
 WIDTH = 110
 
 
+INDEX = """
+## Operations
+
+| service | operation | what it is for |
+|---|---|---|
+"""
+
+
 class Request(NamedTuple):
     """One example request; `body` is None without one."""
 
@@ -98,27 +106,43 @@ def page() -> str:
     shared = set.intersection(*(set(one["paths"]) for one in documents.values()))
     first = documents["gateway"]["paths"]["/api/reserve"]["post"]
     always = [row for code, row in _refusals(first) if code in COMMON]
-    parts = [INTRO + "".join(always)]
+    index, parts = [], []
     for service, port in PORTS.items():
         parts.append(f"\n## {service}\n\n{documents[service]['info']['summary']}.\n")
-        parts += _operations(service, port, set(documents[service]["paths"]) - shared)
+        own = list(_operations(service, port, set(documents[service]["paths"]) - shared))
+        parts += own
+        index += own
     parts.append("\n## Every service\n\nOn each of the five ports; the examples ask the gateway.\n")
-    parts += _operations("gateway", PORTS["gateway"], shared)
-    return "".join(parts)
+    everywhere = list(_operations("every service", PORTS["gateway"], shared))
+    contents = "".join(_line(one) for one in [*index, *everywhere])
+    return "".join([INTRO, *always, INDEX, contents, *parts, *everywhere])
+
+
+def _line(operation: str) -> str:
+    """A row of the index for the text of an operation."""
+    title, name, summary = re.findall(
+        r"^### (.+: `(.+)`)$\n\n\*\*(.+)\*\*$", operation, re.MULTILINE
+    )[0]
+    anchor = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+    return f"| {title.partition(':')[0]} | [`{name}`](#{anchor}) | {summary} |\n"
 
 
 def _operations(service: str, port: int, wanted: set[str]) -> Iterator[str]:
-    whole, seen = document(service), ""
-    for one in requests(service):
+    asked = service if service in PORTS else "gateway"
+    whole, seen = document(asked), ""
+    for one in requests(asked):
         name = f"{one.method} {one.template}"
         if name == seen or one.template not in wanted:  # its first example is enough
             continue
         seen = name
-        spanish, english = one.operation["description"].split(" · ")
-        yield f"\n### `{name}`\n\n**{one.operation['summary']}**\n"
-        yield f"\n{spanish.rstrip('.')}.\n{english.rstrip('.')}.\n\n"
-        yield f"```sh\n{curl(port, one)}\n```\n"
-        yield from _answers(one.operation, whole)
+        yield "".join([*_described(service, port, one), *_answers(one.operation, whole)])
+
+
+def _described(service: str, port: int, one: Request) -> Iterator[str]:
+    spanish, english = one.operation["description"].split(" · ")
+    yield f"\n### {service}: `{one.method} {one.template}`\n\n**{one.operation['summary']}**\n"
+    yield f"\n{spanish.rstrip('.')}.\n{english.rstrip('.')}.\n\n"
+    yield f"```sh\n{curl(port, one)}\n```\n"
 
 
 def _answers(operation: dict[str, Any], whole: dict[str, Any]) -> Iterator[str]:
