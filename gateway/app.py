@@ -107,7 +107,7 @@ def _gateway(chassis: Chassis, settings: Settings, upstreams: dict[str, Upstream
         ),
         inventory=Inventory(upstreams["inventory"]),
         mesh=Mesh(upstreams, own, settings.chaos_token),
-        live=Live(settings.live_clients_max),
+        live=Live(settings.live_clients_max, chassis.runtime.new_id),
         crowd=None if itself is None else Crowd(itself, chassis.runtime),
     )
     health.values["live"] = gateway.live.snapshot

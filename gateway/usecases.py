@@ -19,15 +19,17 @@ from chassis.idempotency import fingerprint
 from chassis.runtime import Runtime
 from gateway.clients import Crowd, Inventory, Live, Mesh, Reservations
 from gateway.clients.crowd import Heard
-from gateway.clients.mesh import active_of
 from gateway.domain import (
     CANCELLING,
     PENDING,
+    active_of,
+    edges_of,
     first_send_s,
     percentile_ms,
     resend_s,
     reservation_id_of,
     scope_of,
+    states_of,
 )
 from gateway.errors import (
     CatalogueUnavailable,
@@ -149,13 +151,14 @@ async def cancel(svc: Gateway, reservation_id: str, token: str | None) -> Told:
 
 
 async def sample(svc: Gateway) -> dict[str, Any]:
-    """The parts of the live stream as they are now: `events`, `mesh`, and in the lab `faults`."""
+    """The parts of the live stream as they are now: `events`, `mesh`, `faults`, and in the lab `edges`."""
 
     async def faults() -> list[dict[str, Any]] | None:
         return active_of(await svc.mesh.faults()) if svc.settings.chaos_enabled else None
 
-    events, mesh, active = await asyncio.gather(svc.mesh.events(), svc.mesh.states(), faults())
-    return {"events": events, "mesh": mesh, "faults": active}
+    events, reports, active = await asyncio.gather(svc.mesh.events(), svc.mesh.reports(), faults())
+    parts = {"events": events, "mesh": states_of(reports), "faults": active}
+    return {**parts, "edges": edges_of(reports)} if svc.settings.chaos_enabled else parts
 
 
 async def flood(svc: Gateway, order: LoadOrder) -> CrowdReport:

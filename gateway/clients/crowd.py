@@ -37,7 +37,7 @@ class Crowd:
     """
 
     def __init__(self, upstream: Upstream, runtime: Runtime) -> None:
-        self._edge = upstream.edge("crowd", BUYER)
+        self._edge = upstream.edge("crowd", BUYER, works=False)
         self._runtime = runtime
 
     def new_key(self) -> str:
