@@ -253,10 +253,19 @@ class Count(BaseModel):
     count: int
 
 
+class Answered(BaseModel):
+    """What one buyer heard: when it came (since the start) and how long it took, returns after a 429 included."""
+
+    at_ms: int
+    took_ms: int
+    outcome: str
+
+
 class CrowdReport(BaseModel):
     """What came of a race or a flood. Percentiles are of accepted reservations, milliseconds."""
 
     outcomes: list[Count]
+    series: list[Answered] = Field(description="Every buyer, in the order in which they came.")
     p50_ms: int | None
     p95_ms: int | None
     elapsed_s: float
