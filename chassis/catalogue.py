@@ -237,6 +237,14 @@ PROBLEMS: Final[Mapping[str, Message]] = {
         "Un servicio interno respondió algo incomprensible.",
         "An internal service gave an answer that makes no sense.",
     ),
+    "audit_unavailable": _m(
+        "Auditoría no disponible",
+        "Audit unavailable",
+        "Desde aquí no se ven las bases de datos (en contenedores cada servicio guarda la suya), o la auditoría tardó "
+        "demasiado. Prueba «taquilla audit» donde estén.",
+        "The databases cannot be seen from here (in containers every service keeps its own), or the audit took too "
+        "long. Try “taquilla audit” where they are.",
+    ),
     "fault_not_found": _m(
         "Fallo desconocido",
         "Unknown fault",

@@ -245,6 +245,30 @@ class LoadOrder(BaseModel):
     event_id: EventId = "concert-01"
 
 
+class Verdict(BaseModel):
+    """How one promise about the books stands; see docs/audit.md."""
+
+    number: str = Field(examples=["I1"])
+    name: str = Field(examples=["seats-conserved"])
+    title_es: str
+    title_en: str
+    ok: bool | None = Field(
+        description="null: not judged, because it needs a journal or because something is under way."
+    )
+    checked: int = Field(description="Rows that were looked at.")
+    findings: list[str] = Field(description="What breaks it, at most five.")
+
+
+class AuditReport(BaseModel):
+    """An audit of all databases. `ok`: nothing that could be judged is broken."""
+
+    ok: bool
+    at: str
+    took_ms: int
+    rest: bool = Field(description="Whether nothing was under way.")
+    invariants: list[Verdict]
+
+
 class Count(BaseModel):
     """How often one answer came."""
 

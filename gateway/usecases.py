@@ -17,7 +17,7 @@ from chassis.clients import InDoubt
 from chassis.errors import ServiceError
 from chassis.idempotency import fingerprint
 from chassis.runtime import Runtime
-from gateway.clients import Crowd, Inventory, Live, Mesh, Reservations
+from gateway.clients import Auditor, Crowd, Inventory, Live, Mesh, Reservations
 from gateway.clients.crowd import Heard
 from gateway.domain import (
     CANCELLING,
@@ -70,6 +70,7 @@ class Gateway:
     mesh: Mesh
     live: Live
     crowd: Crowd | None
+    auditor: Auditor
     crowd_at_work: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 

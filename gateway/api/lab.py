@@ -1,10 +1,11 @@
-"""The lab: fault switches, reset, race and flood, and the relay behind "Try it out". Lab mode only.
+"""The lab: fault switches, reset, race and flood, the auditor, and the relay behind "Try it out". Lab mode only.
 
 With a `CHAOS_TOKEN`, whatever changes something needs it as a bearer token.
 """
 
 import hmac
 from dataclasses import asdict
+from enum import Enum
 from functools import cache
 from typing import Any, Final
 
@@ -18,9 +19,17 @@ from chassis.errors import BadUpstream, NotFound, Unauthorized
 from chassis.openapi import refusals
 from gateway import usecases
 from gateway.api.parts import Svc
-from gateway.errors import CatalogueUnavailable, EventBusy, EventNotFound, MeshBusy
-from gateway.schemas import CrowdReport, LoadOrder, RaceOrder, ResetOrder
+from gateway.errors import (
+    AuditUnavailable,
+    CatalogueUnavailable,
+    EventBusy,
+    EventNotFound,
+    MeshBusy,
+)
+from gateway.schemas import AuditReport, CrowdReport, LoadOrder, RaceOrder, ResetOrder
 
+PREFIX: Final = "/api/lab"
+TAGS: Final[list[str | Enum]] = ["laboratorio · lab"]
 METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _PASSED_ON: Final = (
     "content-type",
@@ -45,8 +54,8 @@ async def _may_break(request: Request, svc: Svc) -> None:
 
 @cache
 def routes() -> APIRouter:
-    """`/api/lab/…`."""
-    router = APIRouter(prefix="/api/lab", tags=["laboratorio · lab"])
+    """`/api/lab/…`: faults and reset."""
+    router = APIRouter(prefix=PREFIX, tags=TAGS)
     guarded = [Depends(_may_break)]
 
     @router.get("/faults", summary="Fallos de los cinco servicios · Faults of all five services")
@@ -90,6 +99,15 @@ def routes() -> APIRouter:
         await svc.inventory.reset(order.event_id, order.seats)
         return {"event_id": order.event_id, "available": order.seats}
 
+    return router
+
+
+@cache
+def trial_routes() -> APIRouter:
+    """`/api/lab/…`: race, flood and audit."""
+    router = APIRouter(prefix=PREFIX, tags=TAGS)
+    guarded = [Depends(_may_break)]
+
     @router.post(
         "/race",
         summary="Condición de carrera · Race",
@@ -109,6 +127,14 @@ def routes() -> APIRouter:
     )
     async def load(svc: Svc, order: LoadOrder) -> CrowdReport:
         return await usecases.flood(svc, order)
+
+    @router.get(
+        "/audit",
+        summary="¿Cuadran los libros? · Are the books true?",
+        responses=refusals(AuditUnavailable),
+    )
+    async def audit(svc: Svc) -> AuditReport:
+        return await svc.auditor.audit()
 
     return router
 
