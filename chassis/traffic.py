@@ -3,8 +3,8 @@
 A *call* is what a caller wanted; it makes one *attempt* or, with retries, more. How often calls end well is the
 *effective* success, how often attempts do the *actual* one: retries are what lies between the two.
 
-Plain counters in a ring of one-second buckets, and the last durations: every call of every service passes here. Not
-here: who asks (`/readyz?verbose=1`, for the gateway's live stream), totals for ever (`chassis.telemetry`).
+Plain counters in a ring of buckets, and the last durations: every call of every service passes here. Not here: who
+asks (`/readyz?verbose=1`, for the gateway's live stream), totals for ever (`chassis.telemetry`).
 """
 
 import math
@@ -15,7 +15,7 @@ from typing import Any, Final
 from resilience import Event
 
 WINDOW_S: Final = 10
-"""How far back rates and shares look, seconds."""
+"""How far back everything looks, seconds; up to a bucket less, so that nothing changes while nothing happens."""
 
 DURATIONS: Final = 512
 """So many of the last durations are kept for percentiles."""
@@ -29,7 +29,8 @@ WHY: Final[Mapping[object, str]] = {
 }
 """What opened a breaker, by the reason in its event: stable words for people's eyes."""
 
-_SIZE: Final = WINDOW_S + 1  # the second that is running, and those before it
+_PER_S: Final = 2  # buckets in a second: as often as the live stream looks
+_SIZE: Final = WINDOW_S * _PER_S
 _PHASES: Final = ("closed", "half_open", "open")
 _CALLS, _GOOD, _ATTEMPTS, _GOOD_ATTEMPTS = range(4)
 
@@ -47,9 +48,9 @@ class Traffic:
     def __init__(self, clock: Callable[[], float]) -> None:
         self.in_flight = 0
         self._clock = clock
-        # By second modulo the size; `_second` is the one that is running, older ones are as they were left.
+        # By number modulo the size; `_last` is the number of the one that is running.
         self._ring = [[0, 0, 0, 0] for _ in range(_SIZE)]
-        self._second = -1
+        self._last = -1
         # The last durations and when each ended, written round and round.
         self._took_s, self._ended_s = array("d"), array("d")
         self._next = 0
@@ -107,37 +108,28 @@ class Traffic:
             opened (both None unless it is open or half-open); `in_flight`; `per_s` and `attempts_per_s`; `effective`
             and `actual`, shares from 0 to 1; `p50_ms` and `p95_ms` of calls. None where nothing was called lately.
         """
-        calls, good, attempts, good_attempts, span_s = self._sums()
+        self._bucket(self._clock())  # what is too old is gone
+        calls, good, attempts, good_attempts = map(sum, zip(*self._ring, strict=True))
         return {
             **self._worst(policies, has_breaker=has_breaker),
             "in_flight": self.in_flight,
-            "per_s": round(calls / span_s, 1),
-            "attempts_per_s": round(attempts / span_s, 1),
+            "per_s": round(calls / WINDOW_S, 1),
+            "attempts_per_s": round(attempts / WINDOW_S, 1),
             "effective": _share(good, calls),
             "actual": _share(good_attempts, attempts),
             **self._percentiles(),
         }
 
     def _bucket(self, now_s: float) -> list[int]:
-        second = int(now_s)
-        if second != self._second:
-            self._turn(second)
-        return self._ring[second % _SIZE]
-
-    def _turn(self, second: int) -> None:
-        for step in range(min(second - self._second, _SIZE)):
-            self._ring[(second - step) % _SIZE][:] = (0, 0, 0, 0)
-        self._second = second
-
-    def _sums(self) -> tuple[int, int, int, int, float]:
-        """Of each counter, and the seconds that they cover."""
-        now_s = self._clock()
-        self._bucket(now_s)  # what is too old is gone
-        calls, good, attempts, good_attempts = map(sum, zip(*self._ring, strict=True))
-        return calls, good, attempts, good_attempts, WINDOW_S + now_s % 1.0
+        number = int(now_s * _PER_S)
+        if number != self._last:
+            for step in range(min(number - self._last, _SIZE)):
+                self._ring[(number - step) % _SIZE][:] = (0, 0, 0, 0)
+            self._last = number
+        return self._ring[number % _SIZE]
 
     def _percentiles(self) -> dict[str, float | None]:
-        since_s = self._clock() - WINDOW_S
+        since_s = (self._last - _SIZE + 1) / _PER_S
         recent = sorted(
             took_s
             for took_s, ended_s in zip(self._took_s, self._ended_s, strict=True)

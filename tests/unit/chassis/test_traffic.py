@@ -159,4 +159,19 @@ def test_counters_and_durations_are_bounded_and_the_last_ones_count():
     assert len(traffic._took_s) == len(traffic._ended_s) == DURATIONS
     found = traffic.picture({}, has_breaker=False)
     assert (found["p50_ms"], found["p95_ms"]) == (2.0, 2.0)
-    assert found["per_s"] == pytest.approx(3 * DURATIONS / (WINDOW_S + clock.now_s % 1), abs=0.1)
+    assert found["per_s"] == pytest.approx(3 * DURATIONS / WINDOW_S, abs=0.1)
+
+
+def test_nothing_changes_while_nothing_happens_until_all_of_it_is_forgotten_at_once():
+    clock = Clock()
+    traffic = Traffic(clock)
+    for _ in range(3):
+        traffic.ended(traffic.began(), well=True)
+    pictures = []
+    for _ in range(120):
+        clock.now_s += 0.1
+        found = traffic.picture({}, has_breaker=False)
+        if not pictures or pictures[-1] != found:
+            pictures.append(found)
+    assert [one["per_s"] for one in pictures] == [0.3, 0.0]
+    assert pictures[-1] == QUIET
