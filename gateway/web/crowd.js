@@ -7,7 +7,7 @@ const FIELDS = {
   race: [["buyers", 2, 64, 8], ["seats", 1, 10, 1]],
   load: [["requests", 1, 200, 50], ["workers", 1, 50, 10]],
 };
-const SIZE = { width: 420, height: 150, left: 46, bottom: 22, top: 8, right: 8 };
+const SIZE = { width: 420, left: 8, right: 10, top: 6, bottom: 22 };
 // A shape of its own for each kind of answer; colour only repeats it.
 const MARKS = {
   confirmed: { kind: "good", mark: "●" }, pending: { kind: "open", mark: "◆" }, sold_out: { kind: "soft", mark: "×" },
@@ -78,25 +78,27 @@ function drawReport(name, report) {
     speed, report.retries ? h("p", {}, t("retries", { retries: number(report.retries) })) : null].filter(Boolean);
 }
 
-/** When each buyer began (across) and how long the answer took (up). */
+/** A line per buyer, from asking to hearing; the mark at its end says what was heard. */
 function picture(report) {
   const series = report.series ?? [];
   if (!series.length) return null;
-  const { width, height, left, bottom, top, right } = SIZE;
-  const span = Math.max(1, ...series.map((one) => one.at_ms));
-  const slow = Math.max(1, ...series.map((one) => one.took_ms));
+  const { width, left, right, top, bottom } = SIZE;
+  const step = Math.max(1.2, Math.min(14, 180 / series.length));
+  const foot = top + step * series.length;
+  const span = Math.max(1, ...series.map((one) => one.at_ms + one.took_ms));
   const x = (ms) => left + (ms / span) * (width - left - right);
-  const y = (ms) => height - bottom - (ms / slow) * (height - top - bottom);
-  const label = (at, up, text, anchor) => s("text", { x: at, y: up, "text-anchor": anchor }, text);
+  const label = (at, text, anchor) => s("text", { class: "axis-text", x: at, y: foot + 16, "text-anchor": anchor }, text);
   const good = percent(countOf(report, "confirmed") / Math.max(1, sum(report)));
-  return s("svg", { class: "crowd", viewBox: `0 0 ${width} ${height}`, role: "img",
-    "aria-label": t("crowd_picture", { count: series.length, span: duration(span), slow: duration(slow), good }) },
-  s("path", { class: "axis", d: `M${left} ${top}V${height - bottom}H${width - right}` }),
-  label(left - 5, top + 9, duration(slow), "end"), label(left - 5, height - bottom, "0", "end"),
-  label(left, height - 5, "0", "start"), label(width - right, height - 5, duration(span), "end"),
-  label((width + left) / 2, height - 5, t("crowd_axis"), "middle"),
-  ...series.map((one) => {
-    const { kind, mark } = MARKS[one.outcome] ?? OTHER;
-    return s("text", { class: `mark ${kind}`, x: x(one.at_ms), y: y(one.took_ms) + 4, "text-anchor": "middle" }, mark);
-  }));
+  return s("svg", { class: "crowd", viewBox: `0 0 ${width} ${foot + bottom}`, role: "img",
+    "aria-label": t("crowd_picture", { count: series.length, span: duration(span), good }) },
+  ...series.map((one, index) => buyer(one, top + step * (index + 0.5), x)),
+  s("path", { class: "axis", d: `M${left} ${foot}H${width - right}` }),
+  label(left, "0", "start"), label(width / 2, t("crowd_axis"), "middle"), label(width - right, duration(span), "end"));
+}
+
+function buyer(one, y, x) {
+  const { kind, mark } = MARKS[one.outcome] ?? OTHER;
+  const [from, to] = [x(one.at_ms), x(one.at_ms + one.took_ms)];
+  return s("g", { class: kind }, s("path", { d: `M${from.toFixed(1)} ${y.toFixed(1)}H${to.toFixed(1)}` }),
+    s("text", { class: "mark", x: to.toFixed(1), y: (y + 3.5).toFixed(1), "text-anchor": "middle" }, mark));
 }

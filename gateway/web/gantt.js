@@ -3,6 +3,7 @@ import { h } from "./dom.js";
 import { duration, t } from "./i18n.js";
 import { LANES, stretches } from "./saga.js";
 
+const SCALE = 0.84; // share of the width that is to scale; the rest says how it stays afterwards
 const CLOSE = 0.035; // bars that begin nearer to each other than this share one number
 
 /** The picture of `act` (see saga.js). The list under it says the same in words. */
@@ -12,39 +13,40 @@ export function gantt(act) {
   return h("div", { class: "gantt", role: "img", "aria-label": label },
     ...used.map((lane) => row(t(`service_${lane}`), bars(act, lane))),
     row(t("your_seat"), ribbon(act, "seat"), "ribbon"), row(t("your_money"), ribbon(act, "money"), "ribbon"),
-    row("", [0, 0.25, 0.5, 0.75, 1].map((share) => tick(act, share)), "axis"));
+    row("", [...[0, 0.25, 0.5, 0.75, 1].map((share) => tick(duration(act.whole * share), share * SCALE)), tick(t("afterwards"), 1)], "axis"));
 }
 
 const row = (name, children, kind = "") => h("div", { class: `lane ${kind}` }, h("span", { class: "lane-name" }, name), h("div", { class: "track" }, ...children));
 
-function put(element, act, start, end) {
-  element.style.insetInlineStart = `${((start - act.start) / act.whole) * 100}%`;
-  element.style.inlineSize = `max(4px, ${((end - start) / act.whole) * 100}%)`;
+function put(element, from, to) {
+  element.style.insetInlineStart = `${from * 100}%`;
+  element.style.inlineSize = `max(4px, ${(to - from) * 100}%)`;
   return element;
 }
+
+const at = (act, time) => ((time - act.start) / act.whole) * SCALE;
 
 function bars(act, lane) {
   let last = -1;
   return act.spans.filter((span) => span.lanes.includes(lane)).map((span) => {
-    const share = (span.start - act.start) / act.whole;
-    const numbered = last < 0 || share - last > CLOSE;
-    if (numbered) last = share;
-    const wide = (span.end - span.start) / act.whole > 0.14;
-    const bar = h("span", { class: `bar ${span.kind}${share > 0.9 ? " last" : ""}` }, numbered ? h("b", {}, String(span.number)) : null,
-      wide ? h("i", {}, duration(span.end - span.start)) : null);
-    return put(bar, act, span.start, span.end);
+    const [from, to] = [at(act, span.start), at(act, span.end)];
+    const numbered = last < 0 || from - last > CLOSE;
+    if (numbered) last = from;
+    return put(h("span", { class: `bar ${span.kind}` }, numbered ? h("b", {}, String(span.number)) : null,
+      to - from > 0.14 ? h("i", {}, duration(span.end - span.start)) : null), from, to);
   });
 }
 
 function ribbon(act, what) {
-  return stretches(act, what).map(({ word, start, end }) => {
-    const wide = (end - start) / act.whole > 0.13;
-    return put(h("span", { class: `stretch ${what}-${word}` }, wide ? t(`${what}_now_${word}`) : ""), act, start, end);
+  const parts = stretches(act, what);
+  return parts.map(({ word, start, end }, index) => {
+    const [from, to] = [at(act, start), index === parts.length - 1 ? 1 : at(act, end)];
+    return put(h("span", { class: `stretch ${what}-${word}` }, to - from > 0.12 ? t(`${what}_now_${word}`) : ""), from, to);
   });
 }
 
-function tick(act, share) {
-  const mark = h("span", { class: "tick" }, share ? duration(act.whole * share) : "0");
-  mark.style.insetInlineStart = `${share * 100}%`;
+function tick(text, place) {
+  const mark = h("span", { class: "tick" }, text);
+  mark.style.insetInlineStart = `${place * 100}%`;
   return mark;
 }

@@ -100,10 +100,8 @@ function drawLine(parts, edge) {
   parts.group.setAttribute("class", `edge ${edge.phase ?? "plain"}${again ? " retrying" : ""}`);
   parts.lever.setAttribute("transform", `rotate(${LEVER[edge.phase] ?? 0} -13 0)`);
   say(parts.rate, edge.per_s || again ? t("per_second", { rate: number(edge.per_s) }) : "");
-  say(parts.word, [
-    edge.phase && edge.phase !== "closed" ? t(`phase_${edge.phase}`) : null,
-    again ? t("graph_retries", { rate: number(retries) }) : null,
-  ].filter(Boolean).join(" · "));
+  const tripped = edge.phase && edge.phase !== "closed";
+  say(parts.word, tripped ? t(`phase_${edge.phase}`) : again ? t("graph_retries", { rate: number(retries) }) : "");
 }
 
 /** The legend under the picture: what its shapes mean. */

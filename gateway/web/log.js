@@ -2,7 +2,7 @@
 import { clock, has, number, t } from "./i18n.js";
 import { h, node } from "./dom.js";
 import { edgeWords } from "./edges.js";
-import { onLive } from "./live.js";
+import { onLive, state } from "./live.js";
 
 const MOST = 100;
 let before = null;
@@ -18,18 +18,21 @@ export function note(text, kind = "") {
 
 export function startLog() {
   note(t("log_start"));
-  onLive((state) => {
-    const now = { mesh: state.mesh, faults: state.faults ?? [], events: state.events ?? [], edges: state.edges ?? [] };
+  if (state.mesh.length) before = seen(); // the stream began before this module was loaded
+  onLive(() => {
+    const now = seen();
     if (before) {
       faults(before.faults, now.faults);
       services(before.mesh, now.mesh);
       breakers(before.edges, now.edges);
       seats(before.events, now.events);
     }
-    // Kept apart from the shared state, whose parts others may replace.
-    before = structuredClone(now);
+    before = now;
   });
 }
+
+/** The state as it is, kept apart from the shared one, whose parts others replace. */
+const seen = () => structuredClone({ mesh: state.mesh, faults: state.faults ?? [], events: state.events ?? [], edges: state.edges ?? [] });
 
 const same = (one) => (other) => other.service === one.service && other.fault === one.fault;
 

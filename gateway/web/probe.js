@@ -23,9 +23,9 @@ export async function tryOut(scenario) {
 
 /** Where the answers of `scenario` are shown. */
 export function tries(scenario) {
-  const list = h("ol", { class: "tries", id: `tries-${scenario}`, role: "status", "aria-label": t("tries") });
+  const list = h("ol", { class: "tries", id: `tries-${scenario}`, "aria-label": t("tries") });
   fill(list, scenario);
-  return list;
+  return h("div", { class: "heard", role: "status" }, list);
 }
 
 function draw(scenario) {

@@ -26,7 +26,11 @@ export function startMap(onChange) {
 export async function drawMap(event, force) {
   const box = node("seating");
   box.hidden = !event || event.capacity > LARGEST;
-  if (!event || event.event_id !== shown?.event_id) chosen.clear();
+  if (!event || event.event_id !== shown?.event_id) {
+    chosen.clear();
+    seats = []; // nobody may choose a seat of another event while this one's map is on its way
+    map.replaceChildren();
+  }
   if (box.hidden) {
     shown = null;
     return;
@@ -48,6 +52,7 @@ export async function drawMap(event, force) {
 
 function draw() {
   const focused = document.activeElement?.dataset?.seat;
+  if (!map.children.length) performance.mark("first-seats");
   const rows = new Map();
   for (const seat of seats) {
     if (!rows.has(seat.row)) rows.set(seat.row, []);

@@ -57,6 +57,7 @@ function step(span, act) {
   const { moment, kind } = span;
   const explained = [`explain_${moment.step}_${moment.outcome}`, `explain_${moment.step}_${kind}`, `explain_${moment.step}`].find(has);
   const detail = moment.detail && moment.detail !== moment.outcome ? word("reason", moment.detail) : null;
+  const outcome = word("outcome", moment.outcome);
   const lasted = span.end - span.start;
   return h("li", { class: kind, "data-step": moment.step, "data-outcome": moment.outcome },
     h("span", { class: "number", "aria-hidden": "true" }, String(span.number)),
@@ -64,7 +65,7 @@ function step(span, act) {
       lasted > 0 ? h("span", {}, t("lasted", { time: duration(lasted) })) : null),
     h("div", { class: "told" },
       h("p", {}, h("b", { class: "step" }, word("step", moment.step)), moment.attempt > 1 ? ` (${t("attempt", { number: moment.attempt })})` : "", " → ",
-        h("span", { class: "outcome" }, `${t(`kind_${kind}`)}: ${word("outcome", moment.outcome)}`)),
+        h("span", { class: "outcome" }, kind === "step" ? outcome : `${t(`kind_${kind}`)}: ${outcome}`)),
       explained ? h("p", {}, t(explained)) : null,
       detail ? h("p", { class: "code" }, detail) : null),
     h("dl", { class: "now" }, ...["seat", "money"].filter((what) => span[what]).map((what) => h("div", {},
