@@ -155,13 +155,16 @@ class PendingAnswer(BaseModel):
 
 
 class TimelineEntry(BaseModel):
-    """One step of the saga as it was stored."""
+    """One moment of the saga, a step's result or what was tried on the way to it; began `duration_ms` before `at`."""
 
     at: str
     step: str
     attempt: int
     outcome: str
     detail: str | None = None
+    duration_ms: int | None = Field(None, description="null: an instant, or not over.")
+    service: str | None = Field(None, description="Whom it is about; null: several.")
+    kind: Literal["step", "attempt", "wait", "error", "compensation"] = "step"
 
 
 class ReservationView(ReservationAnswer):

@@ -5,13 +5,16 @@ Answers that decide become this service's own words; anything else stays `NotSen
 resolve.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from chassis.clients import InDoubt, Refused, Upstream
-from reservations.domain import Parcel, Reservation
-from resilience import Breaker, Policy, Retry
+from chassis.runtime import Runtime
+from reservations.domain import Parcel, Reservation, Try
+from resilience import Breaker, Event, Policy, Retry
 
 _BREAKER: Final = Breaker(
     open_cap_s=5.0
@@ -27,6 +30,63 @@ UNDO: Final = Policy(attempt_s=2.0, breaker=_BREAKER)
 CAPTURE: Final = Policy(attempt_s=3.0, breaker=_BREAKER)
 NOTIFY_NOW: Final = Policy(attempt_s=0.5)
 NOTIFY: Final = Policy(attempt_s=3.0, breaker=_BREAKER)
+
+
+MOST_TRIES: Final = 16
+"""So many of the tries of one step are kept."""
+
+_trail: ContextVar[list[Try] | None] = ContextVar("trail", default=None)
+"""Where what is tried is noted, while somebody follows; tasks that a step starts note in the same place."""
+
+
+@contextmanager
+def following() -> Iterator[list[Try]]:
+    """What is tried within the block, in order: attempts, waits between them, refusals of our own policies."""
+    tries: list[Try] = []
+    token = _trail.set(tries)
+    try:
+        yield tries
+    finally:
+        _trail.reset(token)
+
+
+def noting(runtime: Runtime) -> Callable[[Event], None]:
+    """Listener of the policies of every edge: notes what `following` tells."""
+
+    def note(event: Event) -> None:
+        tries = _trail.get()
+        if tries is None or event.kind not in _NOTED or len(tries) >= MOST_TRIES:
+            return
+        tries.append(_NOTED[event.kind](event, runtime.now().timestamp()))
+
+    return note
+
+
+def _attempt(event: Event, now: float) -> Try:
+    fact = event.detail
+    outcome, took_s = str(fact["outcome"]), cast("float", fact["duration_s"])
+    why = None if outcome == "ok" else str(fact["status"] or fact["error"])
+    return Try(now, took_s, _service(event), "attempt", outcome, why)
+
+
+def _wait(event: Event, now: float) -> Try:
+    wait_s = cast("float", event.detail["wait_s"])  # it begins now
+    return Try(now + wait_s, wait_s, _service(event), "wait", "waited", str(event.detail["error"]))
+
+
+def _rejected(event: Event, now: float) -> Try:
+    return Try(now, 0.0, _service(event), "error", "rejected", str(event.detail["reason"]))
+
+
+def _service(event: Event) -> str:
+    return event.name.partition(".")[0]
+
+
+_NOTED: Final[Mapping[str, Callable[[Event, float], Try]]] = {
+    "attempt": _attempt,
+    "retry": _wait,
+    "rejected": _rejected,
+}
 
 
 class HoldRefused(Exception):
