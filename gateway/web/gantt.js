@@ -3,12 +3,13 @@ import { h } from "./dom.js";
 import { duration, t } from "./i18n.js";
 import { LANES, stretches } from "./saga.js";
 
-const SCALE = 0.84; // share of the width that is to scale; the rest says how it stays afterwards
+const SCALE = 0.8; // share of the width that is to scale; the rest says how it stays afterwards
 const CLOSE = 0.035; // bars that begin nearer to each other than this share one number
 
 /** The picture of `act` (see saga.js). The list under it says the same in words. */
 export function gantt(act) {
-  const used = LANES.filter((lane) => lane !== "notifications" || act.spans.some((span) => span.lanes.includes(lane)));
+  const whole = act.kind === "first" || act.kind === "again"; // a purchase shows whom it did not reach, too
+  const used = LANES.filter((lane) => (whole && lane !== "notifications") || act.spans.some((span) => span.lanes.includes(lane)));
   const label = t("gantt_label", { steps: act.spans.length, whole: duration(act.whole) });
   return h("div", { class: "gantt", role: "img", "aria-label": label },
     ...used.map((lane) => row(t(`service_${lane}`), bars(act, lane))),
@@ -26,14 +27,20 @@ function put(element, from, to) {
 
 const at = (act, time) => ((time - act.start) / act.whole) * SCALE;
 
+/** The classes of a span: its kind, whether it is a try, and whether that came to nothing. */
+export const styleOf = (span) => [span.kind, span.isTry ? "try" : "", span.moment.outcome === "failed" || span.moment.outcome === "timeout" ? "lost" : ""]
+  .filter(Boolean).join(" ");
+
+/** Steps are whole bars with their number; what was tried on the way lies on them. */
 function bars(act, lane) {
   let last = -1;
-  return act.spans.filter((span) => span.lanes.includes(lane)).map((span) => {
+  const found = act.spans.filter((span) => span.lanes.includes(lane)).sort((a, b) => Number(a.isTry) - Number(b.isTry));
+  return found.map((span) => {
     const [from, to] = [at(act, span.start), at(act, span.end)];
-    const numbered = last < 0 || from - last > CLOSE;
+    const numbered = !span.isTry && (last < 0 || Math.abs(from - last) > CLOSE);
     if (numbered) last = from;
-    return put(h("span", { class: `bar ${span.kind}` }, numbered ? h("b", {}, String(span.number)) : null,
-      to - from > 0.14 ? h("i", {}, duration(span.end - span.start)) : null), from, to);
+    return put(h("span", { class: `bar ${styleOf(span)}` }, numbered ? h("b", {}, String(span.number)) : null,
+      to - from > 0.14 && !span.isTry ? h("i", {}, duration(span.end - span.start)) : null), from, to);
   });
 }
 

@@ -37,7 +37,8 @@ export const percent = (share) =>
   new Intl.NumberFormat(current, { style: "percent", maximumFractionDigits: 1, roundingMode: "floor" }).format(share);
 
 /** Milliseconds as people say them. */
-export const duration = (ms) => (ms < 1000 ? `${number(Math.round(ms))} ms` : `${number(ms / 1000)} s`);
+export const duration = (ms) => (ms < 1000 ? `${number(Math.round(ms))} ms`
+  : `${new Intl.NumberFormat(current, { maximumFractionDigits: ms < 10_000 ? 2 : 1 }).format(ms / 1000)} s`);
 
 export const clock = (date) =>
   new Intl.DateTimeFormat(current, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }).format(date);

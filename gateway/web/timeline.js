@@ -1,7 +1,7 @@
 // One reservation: what its saga did and when, to scale, and what each step meant for seat and money.
 import { call } from "./api.js";
 import { h, node } from "./dom.js";
-import { gantt } from "./gantt.js";
+import { gantt, styleOf } from "./gantt.js";
 import { clock, duration, has, money, onLanguage, startLanguage, t } from "./i18n.js";
 import { actsOf } from "./saga.js";
 
@@ -49,38 +49,49 @@ function lesson(body) {
 }
 
 function drawAct(act, index, all) {
+  const told = new Set();
   const title = all > 1 ? h("h3", {}, t(`act_${act.kind}`, { number: index + 1, attempt: act.attempt, at: clock(new Date(act.spans[0].moment.at)) })) : null;
-  return h("div", { class: "act" }, title, gantt(act), h("ol", { class: "timeline" }, ...act.spans.map((span) => step(span, act))));
+  return h("div", { class: "act" }, title, gantt(act), h("ol", { class: "timeline" }, ...act.spans.map((span) => step(span, act, told))));
 }
 
-function step(span, act) {
-  const { moment, kind } = span;
-  const explained = [`explain_${moment.step}_${moment.outcome}`, `explain_${moment.step}_${kind}`, `explain_${moment.step}`].find(has);
-  const detail = moment.detail && moment.detail !== moment.outcome ? word("reason", moment.detail) : null;
+function step(span, act, told) {
+  const { moment, kind, isTry } = span;
+  const keys = isTry ? [`explain_try_${moment.outcome}_${moment.detail}`, `explain_try_${moment.outcome}`]
+    : [`explain_${moment.step}_${moment.outcome}`, `explain_${moment.step}_${kind}`, `explain_${moment.step}`];
+  const key = keys.find(has);
+  const explained = key && !told.has(key); // said once per act is enough
+  told.add(key);
   const outcome = word("outcome", moment.outcome);
-  const lasted = span.end - span.start;
-  return h("li", { class: kind, "data-step": moment.step, "data-outcome": moment.outcome },
-    h("span", { class: "number", "aria-hidden": "true" }, String(span.number)),
-    h("div", { class: "when" }, h("time", { datetime: moment.at }, span === act.spans[0] ? clock(new Date(moment.at)) : `+${duration(span.end - act.start)}`),
-      lasted > 0 ? h("span", {}, t("lasted", { time: duration(lasted) })) : null),
+  const title = isTry ? [h("b", { class: "step" }, t(`kind_${kind}`)), ` · ${span.lanes.map((lane) => t(`service_${lane}`)).join(", ")}`]
+    : [h("b", { class: "step" }, word("step", moment.step)), moment.attempt > 1 ? ` (${t("attempt", { number: moment.attempt })})` : ""];
+  const said = isTry || kind === "step" ? outcome : `${t(`kind_${kind}`)}: ${outcome}`;
+  return h("li", { class: styleOf(span), "data-step": moment.step, "data-outcome": moment.outcome },
+    h("span", { class: "number", "aria-hidden": "true" }, isTry ? "" : String(span.number)), when(span, act),
     h("div", { class: "told" },
-      h("p", {}, h("b", { class: "step" }, word("step", moment.step)), moment.attempt > 1 ? ` (${t("attempt", { number: moment.attempt })})` : "", " → ",
-        h("span", { class: "outcome" }, kind === "step" ? outcome : `${t(`kind_${kind}`)}: ${outcome}`)),
-      explained ? h("p", {}, t(explained)) : null,
-      detail ? h("p", { class: "code" }, detail) : null),
+      h("p", {}, ...title, " → ", h("span", { class: "outcome" }, said)),
+      explained ? h("p", {}, t(key)) : null,
+      moment.detail ? h("p", { class: "code" }, word("reason", moment.detail)) : null),
     h("dl", { class: "now" }, ...["seat", "money"].filter((what) => span[what]).map((what) => h("div", {},
       h("dt", {}, t(`your_${what}`)), h("dd", { class: `${what}-${span[what]}` }, t(`${what}_now_${span[what]}`))))));
+}
+
+function when(span, act) {
+  const isFirst = span === act.spans[0];
+  const lasted = span.end - span.start;
+  return h("div", { class: "when" },
+    h("time", { datetime: span.moment.at }, isFirst ? clock(new Date(span.moment.at)) : `+${duration(span.end - act.start)}`),
+    lasted > 0 ? h("span", {}, t("lasted", { time: duration(lasted) })) : null);
 }
 
 async function look(left) {
   answer = await call("GET", `/api/reservations/${encodeURIComponent(id)}`);
   draw();
-  const open = answer.body.status === "pending" || answer.status === 503 || moving(answer.body.timeline);
+  const open = answer.body.status === "pending" || answer.status === 503 || isMoving(answer.body.timeline ?? []);
   if (left && open) setTimeout(() => look(left - 1), LOOK_EVERY_MS);
 }
 
-/** A refused reservation whose undoing is still under way: the answer is final, its story is not. */
-const moving = (timeline) => timeline?.at(-1)?.outcome === "CANCELLING";
+/** The answer may be final while its story goes on: something is being undone, or still has to be sent. */
+const isMoving = (timeline) => timeline.at(-1)?.outcome === "CANCELLING" || timeline.some((moment) => moment.outcome === "PENDING");
 
 startLanguage();
 onLanguage(draw);
