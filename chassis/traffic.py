@@ -52,7 +52,7 @@ class Traffic:
         self._ring = [[0, 0, 0, 0] for _ in range(_SIZE)]
         self._last = -1
         # The last durations and when each ended, written round and round.
-        self._took_s, self._ended_s = array("d"), array("d")
+        self._took_s, self._ended_s = _doubles(0.0), _doubles(-math.inf)
         self._next = 0
         # Why each open breaker opened, by name of its pipeline and host.
         self._why: dict[tuple[str, object], str] = {}
@@ -64,17 +64,14 @@ class Traffic:
 
     def ended(self, began_s: float, *, well: bool) -> None:
         """A call that began at `began_s` has ended: well, if it was decided by the callee."""
-        now_s = self._clock()
+        now_s, at = self._clock(), self._next
         self.in_flight -= 1
         bucket = self._bucket(now_s)
         bucket[_CALLS] += 1
         bucket[_GOOD] += well
-        if len(self._took_s) < DURATIONS:
-            self._took_s.append(now_s - began_s)
-            self._ended_s.append(now_s)
-            return
-        self._took_s[self._next], self._ended_s[self._next] = now_s - began_s, now_s
-        self._next = (self._next + 1) % DURATIONS
+        self._took_s[at] = now_s - began_s
+        self._ended_s[at] = now_s
+        self._next = at + 1 if at + 1 < DURATIONS else 0
 
     def left(self) -> None:
         """A call's caller did not wait for its end: that says nothing about the callee."""
@@ -85,7 +82,7 @@ class Traffic:
         if event.kind == "attempt":
             outcome = event.detail["outcome"]
             if outcome != "cancelled":
-                bucket = self._bucket(self._clock())
+                bucket = self._bucket(event.at)
                 bucket[_ATTEMPTS] += 1
                 bucket[_GOOD_ATTEMPTS] += outcome == "ok"
         elif event.kind == "breaker_opened":
@@ -122,7 +119,7 @@ class Traffic:
 
     def _bucket(self, now_s: float) -> list[int]:
         number = int(now_s * _PER_S)
-        if number != self._last:
+        if number > self._last:
             for step in range(min(number - self._last, _SIZE)):
                 self._ring[(number - step) % _SIZE][:] = (0, 0, 0, 0)
             self._last = number
@@ -158,6 +155,10 @@ def _breakers(hosts: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]
         if "breaker" in state:
             yield host, state["breaker"]
         yield from _breakers(state.get("hosts", {}))
+
+
+def _doubles(value: float) -> "array[float]":
+    return array("d", [value]) * DURATIONS
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -12,7 +12,7 @@ from chassis.serve import serve
 from chassis.sqlite import Writer
 from reservations import loops, saga
 from reservations.api import routes
-from reservations.clients import Inventory, Notifications, Payments, noting
+from reservations.clients import Inventory, Notifications, Payments, note
 from reservations.loops import Outbox, Recovery
 from reservations.saga import Collaborators
 from reservations.settings import Settings
@@ -33,7 +33,6 @@ def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
             writer = await stack.enter_async_context(
                 Writer.open(path, SCHEMA, runtime, metrics, plan=plan)
             )
-            note = noting(runtime)
             upstreams = (
                 chassis.upstream("inventory", settings.inventory_url, note),
                 chassis.upstream("payments", settings.payments_url, note),

@@ -5,11 +5,11 @@ Answers that decide become this service's own words; anything else stays `NotSen
 resolve.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from types import TracebackType
+from typing import Any, Final, Self, cast
 
 from chassis.clients import InDoubt, Refused, Upstream
 from chassis.runtime import Runtime
@@ -35,47 +35,62 @@ NOTIFY: Final = Policy(attempt_s=3.0, breaker=_BREAKER)
 MOST_TRIES: Final = 16
 """So many of the tries of one step are kept."""
 
-_trail: ContextVar[list[Try] | None] = ContextVar("trail", default=None)
-"""Where what is tried is noted, while somebody follows; tasks that a step starts note in the same place."""
+_trail: ContextVar[list[Event] | None] = ContextVar("trail", default=None)
+"""Where events are noted while somebody follows; tasks that a step starts note in the same place."""
 
 
-@contextmanager
-def following() -> Iterator[list[Try]]:
-    """What is tried within the block, in order: attempts, waits between them, refusals of our own policies."""
-    tries: list[Try] = []
-    token = _trail.set(tries)
-    try:
-        yield tries
-    finally:
-        _trail.reset(token)
+def note(event: Event) -> None:
+    """Listener of the policies of every edge: notes what `Trail` tells."""
+    events = _trail.get()
+    if events is not None and event.kind in _NOTED and len(events) < MOST_TRIES:
+        events.append(event)
 
 
-def noting(runtime: Runtime) -> Callable[[Event], None]:
-    """Listener of the policies of every edge: notes what `following` tells."""
+class Trail:
+    """What is tried within a `with` block: attempts, waits between them, refusals of our own policies."""
 
-    def note(event: Event) -> None:
-        tries = _trail.get()
-        if tries is None or event.kind not in _NOTED or len(tries) >= MOST_TRIES:
-            return
-        tries.append(_NOTED[event.kind](event, runtime.now().timestamp()))
+    def __init__(self) -> None:
+        self._events: list[Event] = []
 
-    return note
+    def __enter__(self) -> Self:
+        self._token = _trail.set(self._events)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _trail.reset(self._token)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether that was one attempt that went well."""
+        events = self._events
+        return len(events) == 1 and events[0].detail.get("outcome") == "ok"
+
+    def tries(self, runtime: Runtime) -> tuple[Try, ...]:
+        """All of it, in order."""
+        # Events tell the monotonic time, and people another.
+        since = runtime.now().timestamp() - runtime.mono()
+        return tuple(_NOTED[event.kind](event, since + event.at) for event in self._events)
 
 
-def _attempt(event: Event, now: float) -> Try:
+def _attempt(event: Event, at: float) -> Try:
     fact = event.detail
     outcome, took_s = str(fact["outcome"]), cast("float", fact["duration_s"])
     why = None if outcome == "ok" else str(fact["status"] or fact["error"])
-    return Try(now, took_s, _service(event), "attempt", outcome, why)
+    return Try(at, took_s, _service(event), "attempt", outcome, why)
 
 
-def _wait(event: Event, now: float) -> Try:
-    wait_s = cast("float", event.detail["wait_s"])  # it begins now
-    return Try(now + wait_s, wait_s, _service(event), "wait", "waited", str(event.detail["error"]))
+def _wait(event: Event, at: float) -> Try:
+    wait_s = cast("float", event.detail["wait_s"])  # it only begins
+    return Try(at + wait_s, wait_s, _service(event), "wait", "waited", str(event.detail["error"]))
 
 
-def _rejected(event: Event, now: float) -> Try:
-    return Try(now, 0.0, _service(event), "error", "rejected", str(event.detail["reason"]))
+def _rejected(event: Event, at: float) -> Try:
+    return Try(at, 0.0, _service(event), "error", "rejected", str(event.detail["reason"]))
 
 
 def _service(event: Event) -> str:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from chassis.clients import InDoubt, NotSent
+from chassis.runtime import Runtime
 from reservations.clients import (
     Declined,
     HoldGone,
@@ -27,7 +28,7 @@ from reservations.clients import (
     Notifications,
     PaymentGone,
     Payments,
-    following,
+    Trail,
 )
 from reservations.domain import END_OF, Reservation, State, Try
 from reservations.store import Arrow
@@ -188,21 +189,24 @@ POINTS: Final = (
 """Where `crash_at` can end the process: around every step's call, after every commit, by the table above."""
 
 
-async def taken(step: Step, others: Collaborators, row: Reservation, *, inline: bool) -> Arrow:
+async def taken(
+    step: Step, others: Collaborators, row: Reservation, runtime: Runtime, *, inline: bool
+) -> Arrow:
     """Take a step. Its arrow knows what was tried on the way, unless that was one attempt that went well.
 
     Raises:
         Stuck: Likewise.
     """
-    with following() as tries:
+    with Trail() as trail:
         try:
             arrow = await step.action(others, row, inline)
         except Stuck as stuck:
-            stuck.tries = tuple(tries)
+            stuck.tries = trail.tries(runtime)
             raise
     # After a failure even that one attempt says something: when it began.
-    is_plain = len(tries) == 1 and tries[0].outcome == "ok" and not row.tries
-    return arrow if is_plain else replace(arrow, tries=tuple(tries))
+    if trail.is_plain and not row.tries:
+        return arrow
+    return replace(arrow, tries=trail.tries(runtime))
 
 
 def cancelling(step: str, reason: str, detail: str | None, *, pay: bool = False) -> Arrow:

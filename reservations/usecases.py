@@ -275,7 +275,7 @@ async def drive(svc: Reservations, progress: Progress, *, budget_s: float | None
 async def _run_steps(svc: Reservations, progress: Progress, *, inline: bool) -> None:
     while (step := STEPS.get(progress.row.state)) is not None:
         svc.reach(step.name, "before")
-        arrow = await taken(step, svc.others, progress.row, inline=inline)
+        arrow = await taken(step, svc.others, progress.row, svc.runtime, inline=inline)
         svc.reach(step.name, "called")
         await _commit(svc, progress, arrow)
 
