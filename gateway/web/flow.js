@@ -27,8 +27,9 @@ export function setFlow(edges) {
     const was = sources.get(name);
     // The first request after a pause is shown at once; later ones keep the rate.
     const due = was?.rate ? was.due : 1;
-    sources.set(name, { rate: Math.min(MOST_PER_S, edge.attempts_per_s || edge.per_s), failing: 1 - (edge.actual ?? edge.effective ?? 1),
-      blocked: edge.phase === "open", due });
+    const blocked = edge.phase === "open"; // then no call leaves its caller, whatever went well before
+    const ended = Math.min(edge.effective ?? 1, edge.actual ?? 1);
+    sources.set(name, { rate: Math.min(MOST_PER_S, Math.max(edge.per_s, edge.attempts_per_s)), failing: blocked ? 1 : 1 - ended, blocked, due });
   }
   if (!ticking && !still.matches && [...sources.values()].some((one) => one.rate > 0)) {
     ticking = true;

@@ -90,7 +90,7 @@ function line(points) {
     word: s("text", { class: "word", x: middle.x, y: middle.y + 23 }),
   };
   parts.group = s("g", { class: "edge" }, s("path", { class: "wire", d: path }),
-    s("path", { class: "retries", d: path, transform: "translate(0 6)" }), parts.breaker, parts.rate, parts.word);
+    s("path", { class: "retries", d: path, transform: "translate(6 6)" }), parts.breaker, parts.rate, parts.word);
   return parts;
 }
 

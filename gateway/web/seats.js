@@ -16,6 +16,12 @@ let changed = () => {};
 
 export const seatsChosen = () => [...chosen];
 
+/** Nothing is chosen any more, as after a purchase; the map need not answer for that. */
+export function forgetChoice() {
+  chosen.clear();
+  relabel();
+}
+
 export function startMap(onChange) {
   changed = onChange;
   map.addEventListener("keydown", move);

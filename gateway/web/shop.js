@@ -5,7 +5,7 @@ import { showAnswer } from "./answer.js";
 import { money, number, onLanguage, t } from "./i18n.js";
 import { onLive, state } from "./live.js";
 import { remember } from "./mine.js";
-import { drawMap, seatsChosen, startMap } from "./seats.js";
+import { drawMap, forgetChoice, seatsChosen, startMap } from "./seats.js";
 
 let known = []; // the last events that inventory told; it may be silent since
 let chosen = null; // event_id
@@ -96,6 +96,7 @@ async function submit(event) {
   if (!OPEN.has(answer.status) && answer.body.code !== "request_in_progress") attempt = null;
   if (answer.status === 200 || answer.status === 202) {
     remember({ ...answer.body, event_name: current()?.name ?? wanted.event_id });
+    forgetChoice();
   }
   showAnswer(node("answer"), answer);
   drawMap(current(), true);

@@ -32,7 +32,7 @@ async def test_a_sold_reservation_tells_its_steps(watched):
     for step, seat, money in (
         ("hold", "apartado", "intacto"),
         ("authorize", "apartado", "retenido, sin cobrar"),
-        ("sell", "tuyo", "se cobra una vez"),
+        ("sell", "tuyo", "se cobra ahora, una vez"),
     ):
         row = page.locator(f".timeline [data-step={step}]").first
         await expect(row.locator(".now")).to_contain_text(seat)
