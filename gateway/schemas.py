@@ -2,7 +2,7 @@
 
 import re
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 from pydantic import (
     AfterValidator,
@@ -33,6 +33,10 @@ def _email(value: str) -> str:
     return value
 
 
+def _shown(*examples: dict[str, Any], **strict: Any) -> ConfigDict:
+    return cast("ConfigDict", {"json_schema_extra": {"examples": list(examples)}, **strict})
+
+
 Price = Annotated[Decimal, Field(gt=0, le=_MAX_PRICE, decimal_places=2), BeforeValidator(_number)]
 SeatName = Annotated[str, Field(pattern=r"^[A-Z]{1,3}-[0-9]{1,4}$")]
 EventId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
@@ -41,20 +45,16 @@ EventId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 class ReserveRequest(BaseModel):
     """An order for seats. Unknown fields are ignored: the course's clients send more."""
 
-    model_config = ConfigDict(
+    model_config = _shown(
+        {"user_id": "ana", "event_id": "concert-01", "quantity": 1, "price": 50},
+        {
+            "user_id": "luis",
+            "event_id": "concert-02",
+            "seats": ["A-07", "A-08"],
+            "email": "luis@example.com",
+        },
         extra="ignore",
         frozen=True,
-        json_schema_extra={
-            "examples": [
-                {"user_id": "ana", "event_id": "concert-01", "quantity": 1, "price": 50},
-                {
-                    "user_id": "luis",
-                    "event_id": "concert-02",
-                    "seats": ["A-07", "A-08"],
-                    "email": "luis@example.com",
-                },
-            ]
-        },
     )
 
     user_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._@-]{1,64}$", description="Who buys.")]
@@ -132,23 +132,21 @@ _MONEY_BACK: Final[dict[str, Any]] = {
     "status": "refunded",
     "message": "Reserva cancelada y dinero devuelto.",
     "manage_token": None,
-    "reason": None,
-    "email": None,
     "timeline": [
         {
             "at": f"2026-11-24T18:00:{second}.120000+00:00",
             "step": step,
             "attempt": 1,
             "outcome": outcome,
-            "detail": detail,
+            "duration_ms": duration_ms,
+            "service": service,
+            "kind": "compensation" if step == "refund" else "step",
         }
-        for second, step, outcome, detail in (
-            ("00", "accept", "RECEIVED", None),
-            ("01", "hold", "HELD", "A-07"),
-            ("02", "authorize", "AUTHORIZED", None),
-            ("03", "sell", "CONFIRMED", None),
-            ("20", "cancel", "REFUNDING", None),
-            ("21", "refund", "REFUNDED", None),
+        for second, step, outcome, duration_ms, service in (
+            ("01", "hold", "HELD", 9, "inventory"),
+            ("02", "authorize", "AUTHORIZED", 12, "payments"),
+            ("03", "sell", "CONFIRMED", 8, "inventory"),
+            ("21", "refund", "REFUNDED", 15, None),
         )
     ],
 }
@@ -158,10 +156,6 @@ CANCELLING_EXAMPLE: Final[dict[str, Any]] = {
     "reservation_id": "r1f0c7d9a4b6e8325d17c09be2fa4d318",
 }
 """The answer to a cancellation whose refund is on its way."""
-
-
-def _shown(*examples: dict[str, Any]) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"examples": list(examples)})
 
 
 class ReservationAnswer(BaseModel):
@@ -202,13 +196,16 @@ class PendingAnswer(BaseModel):
 
 
 class TimelineEntry(BaseModel):
-    """One step of the saga as it was stored."""
+    """One moment of the saga, a step's result or what was tried on the way to it; began `duration_ms` before `at`."""
 
     at: str
     step: str
     attempt: int
     outcome: str
     detail: str | None = None
+    duration_ms: int | None = Field(None, description="null: an instant, or not over.")
+    service: str | None = Field(None, description="Whom it is about; null: several.")
+    kind: Literal["step", "attempt", "wait", "error", "compensation"] = "step"
 
 
 class ReservationView(ReservationAnswer):
@@ -284,11 +281,7 @@ class SeatList(BaseModel):
 class ResetOrder(BaseModel):
     """Lab: leave exactly `seats` free seats; held and sold ones stay."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        json_schema_extra={"examples": [{"event_id": "concert-01", "seats": 20}]},
-    )
+    model_config = _shown({"event_id": "concert-01", "seats": 20}, extra="forbid", frozen=True)
 
     event_id: EventId
     seats: Annotated[int, Field(strict=True, ge=0, le=10_000)]
@@ -297,9 +290,7 @@ class ResetOrder(BaseModel):
 class RaceOrder(BaseModel):
     """Lab: `buyers` at once for `seats` seats."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, json_schema_extra={"examples": [{"buyers": 8, "seats": 1}]}
-    )
+    model_config = _shown({"buyers": 8, "seats": 1}, extra="forbid", frozen=True)
 
     buyers: Annotated[int, Field(strict=True, ge=2, le=64)] = 8
     seats: Annotated[int, Field(strict=True, ge=1, le=10)] = 1
@@ -309,15 +300,55 @@ class RaceOrder(BaseModel):
 class LoadOrder(BaseModel):
     """Lab: `requests` reservations by `workers` at once; a 429 is counted, never retried."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        json_schema_extra={"examples": [{"requests": 50, "workers": 10}]},
-    )
+    model_config = _shown({"requests": 50, "workers": 10}, extra="forbid", frozen=True)
 
     requests: Annotated[int, Field(strict=True, ge=1, le=200)] = 50
     workers: Annotated[int, Field(strict=True, ge=1, le=50)] = 10
     event_id: EventId = "concert-01"
+
+
+class Verdict(BaseModel):
+    """How one promise about the books stands; see docs/audit.md."""
+
+    number: str
+    name: str
+    title_es: str
+    title_en: str
+    ok: bool | None = Field(
+        description="null: not judged, because it needs a journal or because something is under way."
+    )
+    checked: int = Field(description="Rows that were looked at.")
+    findings: list[str] = Field(description="What breaks it, at most five.")
+
+
+class AuditReport(BaseModel):
+    """An audit of all databases. `ok`: nothing that could be judged is broken."""
+
+    model_config = _shown(
+        {
+            "ok": True,
+            "at": "2026-11-24T18:00:00+00:00",
+            "took_ms": 240,
+            "rest": True,
+            "invariants": [
+                {
+                    "number": "I2",
+                    "name": "one-owner",
+                    "title_es": "Ningún asiento está, ni estuvo nunca, en dos apartados vivos a la vez.",
+                    "title_en": "No seat is, or ever was, in two living holds at once.",
+                    "ok": True,
+                    "checked": 96,
+                    "findings": [],
+                }
+            ],
+        }
+    )
+
+    ok: bool
+    at: str
+    took_ms: int
+    rest: bool = Field(description="Whether nothing was under way.")
+    invariants: list[Verdict]
 
 
 class Count(BaseModel):
@@ -326,6 +357,14 @@ class Count(BaseModel):
     status: int
     code: str
     count: int
+
+
+class Answered(BaseModel):
+    """What one buyer heard: when it came (since the start) and how long it took, returns after a 429 included."""
+
+    at_ms: int
+    took_ms: int
+    outcome: str
 
 
 class CrowdReport(BaseModel):
@@ -337,6 +376,10 @@ class CrowdReport(BaseModel):
                 {"status": 200, "code": "confirmed", "count": 1},
                 {"status": 409, "code": "sold_out", "count": 7},
             ],
+            "series": [
+                {"at_ms": 0, "took_ms": 42, "outcome": "confirmed"},
+                {"at_ms": 1, "took_ms": 120, "outcome": "sold_out"},
+            ],
             "p50_ms": 42,
             "p95_ms": 42,
             "elapsed_s": 0.31,
@@ -346,6 +389,7 @@ class CrowdReport(BaseModel):
     )
 
     outcomes: list[Count]
+    series: list[Answered] = Field(description="Every buyer, in the order in which they came.")
     p50_ms: int | None
     p95_ms: int | None
     elapsed_s: float

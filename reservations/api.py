@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Header, Path, Response
 
@@ -10,8 +10,8 @@ from chassis.catalogue import MESSAGES, language
 from chassis.errors import StorageUnavailable
 from chassis.fastpath import reply, running
 from chassis.openapi import answer, refusals
-from reservations import errors, usecases
-from reservations.domain import PUBLIC_STATUS, Reservation, State
+from reservations import domain, errors, usecases
+from reservations.domain import PUBLIC_STATUS, Errand, Line, Reservation, State, timeline
 from reservations.schemas import (
     PENDING,
     REFUNDING,
@@ -22,7 +22,6 @@ from reservations.schemas import (
     ReservationView,
     ReserveRequest,
 )
-from reservations.store import Notice
 from reservations.usecases import Outcome, Reservations
 
 Svc = Annotated[Reservations, Depends(running)]
@@ -72,26 +71,40 @@ async def _answer(svc: Reservations, outcome: Outcome) -> Answer:
 
 async def _is_mail_out(svc: Reservations, row: Reservation) -> bool:
     try:
-        _, _, notice = await svc.sagas.view(row.reservation_id)
+        _, _, errands = await svc.sagas.view(row.reservation_id)
     except (
         StorageUnavailable
     ):  # of the mail nothing is known; of the seat and the money everything is
         return False
-    return _is_sent(svc, notice)
+    notice = _notice(_known(svc, errands))
+    return notice is not None and notice.state == "SENT"
 
 
-def _is_sent(svc: Reservations, notice: Notice | None) -> bool:
-    return notice is not None and (notice.state == "SENT" or notice.key in svc.mailed)
+def _known(svc: Reservations, errands: list[Errand]) -> list[Errand]:
+    """What is owed, with what the outbox has not ticked off yet."""
+    return [
+        errand._replace(state=mark.state, sent_at=mark.at, detail=mark.detail)
+        if (mark := svc.mailed.get(errand.key)) is not None and errand.state == "PENDING"
+        else errand
+        for errand in errands
+    ]
+
+
+def _notice(errands: list[Errand]) -> Errand | None:
+    """The last notice to the buyer."""
+    return next((errand for errand in reversed(errands) if errand.kind == "notify"), None)
 
 
 def _view(
     svc: Reservations,
     row: Reservation,
-    log: list[tuple[Any, ...]],
-    notice: Notice | None,
+    log: list[Line],
+    errands: list[Errand],
     manage_token: str | None,
 ) -> ReservationView:
     mine = usecases.owns(row, manage_token)
+    errands = _known(svc, errands)
+    notice = _notice(errands)
     cancelled = PUBLIC_STATUS[row.state] == "cancelled"
     return ReservationView.model_validate(
         {
@@ -104,19 +117,20 @@ def _view(
             "total": _total(row),
             "notification": Notification(sent=False)
             if notice is None
-            else _notification(sent=_is_sent(svc, notice), dead=notice.state == "DEAD"),
+            else _notification(sent=notice.state == "SENT", dead=notice.state == "DEAD"),
             "reason": row.reason,
             "email": row.email if mine else None,
-            "timeline": [
-                Moment(
-                    at=datetime.fromtimestamp(at, UTC).isoformat(),
-                    step=step,
-                    attempt=attempt,
-                    outcome=outcome,
-                    detail=detail,
-                )
-                for at, step, attempt, outcome, detail in log
-            ],
+            "timeline": [_moment(one) for one in timeline(log, errands, row.attempt)],
+        }
+    )
+
+
+def _moment(one: domain.Moment) -> Moment:
+    return Moment.model_validate(
+        {
+            **one._asdict(),
+            "at": datetime.fromtimestamp(one.at, UTC).isoformat(),
+            "duration_ms": None if one.took_s is None else round(one.took_s * 1000),
         }
     )
 

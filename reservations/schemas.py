@@ -112,13 +112,16 @@ class Notification(BaseModel):
 
 
 class Moment(BaseModel):
-    """One line of the saga's timeline."""
+    """One moment of the saga's timeline: a step's result, or what was tried on the way to it."""
 
-    at: str
+    at: str = Field(description="When it ended; it began `duration_ms` before.")
     step: str
     attempt: int
     outcome: str
     detail: str | None = None
+    duration_ms: int | None = Field(None, description="null: an instant, or not over.")
+    service: str | None = Field(None, description="Whom it is about; null: several.")
+    kind: Literal["step", "attempt", "wait", "error", "compensation"] = "step"
 
 
 class ReservationView(BaseModel):

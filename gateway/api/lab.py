@@ -1,10 +1,11 @@
-"""The lab: fault switches, reset, race and flood, and the relay behind "Try it out". Lab mode only.
+"""The lab: fault switches, reset, race and flood, the auditor, and the relay behind "Try it out". Lab mode only.
 
 With a `CHAOS_TOKEN`, whatever changes something needs it as a bearer token.
 """
 
 import hmac
 from dataclasses import asdict
+from enum import Enum
 from functools import cache
 from typing import Annotated, Any, Final
 
@@ -18,9 +19,17 @@ from chassis.errors import BadUpstream, NotFound, Unauthorized
 from chassis.openapi import answer, refusals
 from gateway import usecases
 from gateway.api.parts import ServiceName, Svc
-from gateway.errors import CatalogueUnavailable, EventBusy, EventNotFound, MeshBusy
-from gateway.schemas import CrowdReport, LoadOrder, RaceOrder, ResetOrder
+from gateway.errors import (
+    AuditUnavailable,
+    CatalogueUnavailable,
+    EventBusy,
+    EventNotFound,
+    MeshBusy,
+)
+from gateway.schemas import AuditReport, CrowdReport, LoadOrder, RaceOrder, ResetOrder
 
+PREFIX: Final = "/api/lab"
+TAGS: Final[list[str | Enum]] = ["laboratorio · lab"]
 METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _PASSED_ON: Final = (
     "content-type",
@@ -50,11 +59,11 @@ async def _may_break(request: Request, svc: Svc) -> None:
 
 @cache
 def routes() -> APIRouter:
-    """`/api/lab/…`."""
-    router = APIRouter(prefix="/api/lab", tags=["laboratorio · lab"])
+    """`/api/lab/…`: faults and reset."""
+    router = APIRouter(prefix=PREFIX, tags=TAGS)
     guarded = [Depends(_may_break)]
     _add_faults(router, guarded)
-    _add_crowds(router, guarded)
+    _add_reset(router, guarded)
     return router
 
 
@@ -116,7 +125,7 @@ def _add_faults(router: APIRouter, guarded: list[Any]) -> None:
         return _passed_back(await svc.mesh.switch(service, fault, wanted))
 
 
-def _add_crowds(router: APIRouter, guarded: list[Any]) -> None:
+def _add_reset(router: APIRouter, guarded: list[Any]) -> None:
     @router.post(
         "/reset",
         summary="Dejar n asientos libres · Leave n seats free",
@@ -131,6 +140,13 @@ def _add_crowds(router: APIRouter, guarded: list[Any]) -> None:
     async def reset(svc: Svc, order: ResetOrder) -> dict[str, Any]:
         await svc.inventory.reset(order.event_id, order.seats)
         return {"event_id": order.event_id, "available": order.seats}
+
+
+@cache
+def trial_routes() -> APIRouter:
+    """`/api/lab/…`: race, flood and audit."""
+    router = APIRouter(prefix=PREFIX, tags=TAGS)
+    guarded = [Depends(_may_break)]
 
     @router.post(
         "/race",
@@ -158,6 +174,20 @@ def _add_crowds(router: APIRouter, guarded: list[Any]) -> None:
     )
     async def load(svc: Svc, order: LoadOrder) -> CrowdReport:
         return await usecases.flood(svc, order)
+
+    @router.get(
+        "/audit",
+        summary="¿Cuadran los libros? · Are the books true?",
+        description="El auditor lee las cinco bases de datos y juzga cada invariante; no espera al "
+        "reposo · The auditor reads the five databases and judges every invariant; it does not "
+        "wait for rest.",
+        response_description="El veredicto · The verdict",
+        responses=refusals(AuditUnavailable),
+    )
+    async def audit(svc: Svc) -> AuditReport:
+        return await svc.auditor.audit()
+
+    return router
 
 
 @cache

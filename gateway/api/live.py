@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator
 from functools import cache
-from typing import Final
+from typing import Annotated, Final
 
 import anyio
-from fastapi import APIRouter
+from fastapi import APIRouter, Header
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from chassis.openapi import answer, refusals
@@ -32,6 +32,15 @@ event: delta
 data: {"mesh": [{"service": "inventory", "state": "failing", "breakers": []}]}
 """
 
+LastEventId = Annotated[
+    str | None,
+    Header(
+        alias="Last-Event-ID",
+        description="Del último evento recibido; el navegador lo manda solo · of the last event "
+        "received; browsers send it by themselves.",
+    ),
+]
+
 
 @cache
 def routes() -> APIRouter:
@@ -42,8 +51,9 @@ def routes() -> APIRouter:
         "/live",
         summary="Asientos, servicios y fallos, dos veces por segundo · Seats, services and faults, twice a second",
         description="`text/event-stream`: un evento `snapshot` y después `delta` con las partes "
-        "que cambian (`events`, `mesh`, `faults`) · one `snapshot`, then `delta` events with the "
-        "parts that change.",
+        "que cambian (`events`, `mesh`, `faults`, y en el laboratorio `edges`); con "
+        "`Last-Event-ID` sigue donde quedó · one `snapshot`, then `delta` events with the parts "
+        "that change (in the lab also `edges`); goes on from `Last-Event-ID`.",
         response_model=None,
         response_class=EventSourceResponse,
         responses={
@@ -51,7 +61,7 @@ def routes() -> APIRouter:
             **refusals(MeshBusy),
         },
     )
-    async def live(svc: Svc) -> EventSourceResponse:
+    async def live(svc: Svc, last_event_id: LastEventId = None) -> EventSourceResponse:
         svc.live.check_room()
         stopping = anyio.Event()
 
@@ -60,7 +70,7 @@ def routes() -> APIRouter:
             svc.live.close()  # streams end by themselves, whole; nobody's answer is torn
 
         return EventSourceResponse(
-            _stream(svc),
+            _stream(svc, last_event_id),
             ping=PING_S,
             send_timeout=SEND_LIMIT_S,
             data_sender_callable=end_when_stopping,
@@ -71,6 +81,6 @@ def routes() -> APIRouter:
     return router
 
 
-async def _stream(svc: Gateway) -> AsyncIterator[ServerSentEvent]:
-    async for event in svc.live.listen():
-        yield ServerSentEvent(data=event.data, event=event.kind, id=str(event.number))
+async def _stream(svc: Gateway, last_event_id: str | None) -> AsyncIterator[ServerSentEvent]:
+    async for event in svc.live.listen(last_event_id):
+        yield ServerSentEvent(data=event.data, event=event.kind, id=event.event_id)

@@ -29,6 +29,17 @@ export const has = (key) => key in TEXTS[current];
 export const money = ({ amount_minor: minor, currency }) =>
   new Intl.NumberFormat(current, { style: "currency", currency }).format(minor / 100);
 
+/** A number as the language writes it, with at most one decimal. */
+export const number = (value) => new Intl.NumberFormat(current, { maximumFractionDigits: value < 10 ? 1 : 0 }).format(value);
+
+/** A share of 1 in percent; 99.96 % is not 100 %. */
+export const percent = (share) =>
+  new Intl.NumberFormat(current, { style: "percent", maximumFractionDigits: 1, roundingMode: "floor" }).format(share);
+
+/** Milliseconds as people say them. */
+export const duration = (ms) => (ms < 1000 ? `${number(Math.round(ms))} ms`
+  : `${new Intl.NumberFormat(current, { maximumFractionDigits: ms < 10_000 ? 2 : 1 }).format(ms / 1000)} s`);
+
 export const clock = (date) =>
   new Intl.DateTimeFormat(current, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }).format(date);
 

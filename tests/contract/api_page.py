@@ -26,6 +26,7 @@ PLACES = {
 HEADERS = {
     "Idempotency-Key": "compra-de-ana-0001",
     "X-Manage-Token": "b1946ac92492d2347c6235b4d2611184",
+    "Last-Event-ID": "41",
 }
 """Headers that an example sends where an operation takes them."""
 
