@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import expect
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TRIED = [
     ("gateway", "POST", "/api/reserve", "/api/reserve", "Reserva confirmada."),
@@ -39,8 +39,7 @@ async def test_an_operation_is_executed_as_it_stands(
     answer = await waiting.value
     assert answer.status == 200, await answer.text()
     await expect(block.locator(".live-responses-table .response").first).to_contain_text(shown)
-    assert watched.foreign() == []
-    assert watched.complaints == []
+    watched.assert_well_behaved()
 
 
 async def test_a_refusal_shows_its_examples_in_both_languages(watched):
