@@ -54,7 +54,9 @@ class Traffic:
         # The last durations and when each ended, written round and round.
         self._took_s, self._ended_s = _doubles(0.0), _doubles(-math.inf)
         self._next = 0
-        # Why each open breaker opened, by name of its pipeline and host.
+        # When each policy was last asked for something, by name.
+        self._used_s: dict[str, float] = {}
+        # Why each open breaker opened, by name of its policy and host.
         self._why: dict[tuple[str, object], str] = {}
 
     def began(self) -> float:
@@ -80,11 +82,14 @@ class Traffic:
     def on_event(self, event: Event) -> None:
         """Listener of the policies on the way to the callee."""
         if event.kind == "attempt":
+            self._used_s[event.name] = event.at
             outcome = event.detail["outcome"]
             if outcome != "cancelled":
                 bucket = self._bucket(event.at)
                 bucket[_ATTEMPTS] += 1
                 bucket[_GOOD_ATTEMPTS] += outcome == "ok"
+        elif event.kind == "rejected":
+            self._used_s[event.name] = event.at
         elif event.kind == "breaker_opened":
             reason = event.detail["reason"]
             self._why[event.name, event.detail.get("host")] = WHY.get(reason, str(reason))
@@ -101,9 +106,11 @@ class Traffic:
             has_breaker: Whether any of them has a breaker; one that was never called has no state yet.
 
         Returns:
-            `phase` of the breaker that is worst off (None without one), `retry_after_s` until its probe and `why` it
-            opened (both None unless it is open or half-open); `in_flight`; `per_s` and `attempts_per_s`; `effective`
-            and `actual`, shares from 0 to 1; `p50_ms` and `p95_ms` of calls. None where nothing was called lately.
+            `phase` of the breaker that is worst off (None without one) among those that were asked lately, or else
+            last: one that opened in bad times and that nobody has needed since says nothing about now; `retry_after_s`
+            until its probe (None unless it is open) and `why` it opened (None if it is closed); `in_flight`; `per_s`
+            and `attempts_per_s`; `effective` and `actual`, shares from 0 to 1; `p50_ms` and `p95_ms` of calls. None
+            where nothing was called lately.
         """
         self._bucket(self._clock())  # what is too old is gone
         calls, good, attempts, good_attempts = map(sum, zip(*self._ring, strict=True))
@@ -138,8 +145,10 @@ class Traffic:
         self, policies: Mapping[str, Mapping[str, Any]], *, has_breaker: bool
     ) -> dict[str, Any]:
         phase, wait_s, why = "closed" if has_breaker else None, None, None
+        last_s = max((self._used_s.get(name, 0.0) for name in policies), default=0.0)
+        since_s = min(last_s, (self._last - _SIZE + 1) / _PER_S)
         for name, hosts in policies.items():
-            for host, breaker in _breakers(hosts):
+            for host, breaker in _breakers(hosts) if self._used_s.get(name, 0.0) >= since_s else ():
                 found = str(breaker["phase"])
                 rank = _PHASES.index(found)
                 left_s = round(float(breaker["retry_after_s"]), 1) if found == "open" else 0.0

@@ -19,6 +19,9 @@ PING_S = 15
 SEND_LIMIT_S = 5.0
 """A reader that takes nothing for this long is let go, seconds."""
 
+AGAIN_MS = 1000
+"""How long a browser waits before it comes back, milliseconds."""
+
 FAREWELL_S = 1.0
 """What a stream has for its last bytes when the process stops, seconds."""
 
@@ -83,4 +86,5 @@ def routes() -> APIRouter:
 
 async def _stream(svc: Gateway, last_event_id: str | None) -> AsyncIterator[ServerSentEvent]:
     async for event in svc.live.listen(last_event_id):
-        yield ServerSentEvent(data=event.data, event=event.kind, id=event.event_id)
+        again_ms = AGAIN_MS if event.kind == "snapshot" else None
+        yield ServerSentEvent(event.data, event=event.kind, id=event.event_id, retry=again_ms)

@@ -6,7 +6,10 @@ import { startMine } from "./mine.js";
 
 startLanguage();
 const lab = document.documentElement.dataset.lab === "1";
-for (const part of document.querySelectorAll("[data-lab-only]")) part.hidden = !lab;
+for (const part of document.querySelectorAll("[data-lab-only]")) {
+  if (lab) part.hidden = false;
+  else part.remove();
+}
 startMine();
 startShop();
 startLive();

@@ -83,7 +83,7 @@ function button(seat) {
 
 const buttonOf = (seat) => map.querySelector(`[data-seat="${CSS.escape(seat.seat)}"]`);
 
-/** Seconds until a held seat is free again at the latest, if the map says so. */
+/** Seconds for which a held seat is still promised to somebody, if the map says so. */
 function leftOf(seat) {
   return seat.held_until ? Math.max(0, Math.ceil((new Date(seat.held_until) - Date.now()) / 1000)) : null;
 }

@@ -97,6 +97,7 @@ async function submit(event) {
   if (answer.status === 200 || answer.status === 202) {
     remember({ ...answer.body, event_name: current()?.name ?? wanted.event_id });
     forgetChoice();
+    node("quantity").value = 1;
   }
   showAnswer(node("answer"), answer);
   drawMap(current(), true);

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 COLOURS: Final = 256
+COMMON: Final = 96
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _CHANNELS: Final = {2: 3, 6: 4}
 
@@ -18,7 +19,7 @@ Colour = tuple[int, int, int]
 
 
 def packed(png: bytes) -> bytes:
-    """The same picture with its 256 commonest colours; a rarer one becomes the nearest of them."""
+    """The same picture in 256 colours of its own; every other one becomes the nearest of them."""
     parts = list(_chunks(png))
     width, height, depth, kind, *_, interlaced = struct.unpack(">IIBBBBB", dict(parts)[b"IHDR"])
     if depth != 8 or interlaced or kind not in _CHANNELS:
@@ -44,21 +45,24 @@ def packed(png: bytes) -> bytes:
 
 
 def _palette(counts: Counter[Colour]) -> tuple[list[Colour], dict[Colour, int]]:
-    kept = [colour for colour, _ in counts.most_common(COLOURS)]
-    places = {colour: place for place, colour in enumerate(kept)}
+    """The commonest colours, and the ones that would be missed most: far from all of these, and not single pixels."""
+    ordered = [colour for colour, _ in counts.most_common()]
+    kept, rest = ordered[:COMMON], ordered[COMMON:]
+    nearest = {
+        colour: min(range(len(kept)), key=lambda i: _apart(colour, kept[i])) for colour in rest
+    }
+    while len(kept) < COLOURS and nearest:
+        missed = max(nearest, key=lambda one: counts[one] * _apart(one, kept[nearest[one]]))
+        kept.append(missed)
+        del nearest[missed]
+        for colour, place in nearest.items():
+            if _apart(colour, missed) < _apart(colour, kept[place]):
+                nearest[colour] = len(kept) - 1
+    return kept, {colour: place for place, colour in enumerate(kept)} | nearest
 
-    def nearest(colour: Colour) -> int:
-        red, green, blue = colour
-        return min(
-            range(len(kept)),
-            key=lambda place: (
-                (kept[place][0] - red) ** 2
-                + (kept[place][1] - green) ** 2
-                + (kept[place][2] - blue) ** 2
-            ),
-        )
 
-    return kept, places | {colour: nearest(colour) for colour in counts if colour not in places}
+def _apart(one: Colour, other: Colour) -> int:
+    return (one[0] - other[0]) ** 2 + (one[1] - other[1]) ** 2 + (one[2] - other[2]) ** 2
 
 
 def _unfiltered(data: bytes, size: int, height: int, step: int) -> Iterator[bytes]:
@@ -66,10 +70,10 @@ def _unfiltered(data: bytes, size: int, height: int, step: int) -> Iterator[byte
     above = bytes(size)
     for start in range(0, height * (size + 1), size + 1):
         row = bytearray(data[start + 1 : start + 1 + size])
-        guess = _GUESSES[data[start]]
-        for i in range(size) if guess else ():
-            left, corner = (row[i - step], above[i - step]) if i >= step else (0, 0)
-            row[i] = (row[i] + guess(left, above[i], corner)) & 255
+        if (guess := _GUESSES[data[start]]) is not None:
+            for i in range(size):
+                left, corner = (row[i - step], above[i - step]) if i >= step else (0, 0)
+                row[i] = (row[i] + guess(left, above[i], corner)) & 255
         above = bytes(row)
         yield above
 

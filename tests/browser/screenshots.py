@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
 
 from chaos.stack import Stack
 from tests.browser.conftest import FLAGS
@@ -25,7 +25,7 @@ from tests.support import free_base_port
 
 FOLDER: Final = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 MOST_BYTES: Final = 200_000
-WINDOW: Final = {"width": 1280, "height": 960}
+WINDOW: Final[ViewportSize] = {"width": 1280, "height": 960}
 NAME: Final = {"es": "Ana López", "en": "Ann Jones"}
 SCHEMES: Final = ("light", "dark")
 

@@ -131,7 +131,7 @@ async def test_a_held_seat_shows_when_it_is_free_again(watched):
 
     await page.route("**/api/events/*/seats", with_a_hold)
     await page.goto(watched.home)
-    held = page.get_by_role("button", name=re.compile(r"apartado, libre en \d+ s como mucho"))
+    held = page.get_by_role("button", name=re.compile(r"apartado, caduca en \d+ s"))
     await expect(held).to_have_text(re.compile("^(10|9)s$"))
     await expect(held).to_have_text("8s")
     await held.click(force=True)

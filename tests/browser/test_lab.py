@@ -61,7 +61,7 @@ async def test_the_breaker_opens_before_ones_eyes_and_closes_again(watched):
     await expect(row.locator(".phase")).to_contain_text(re.compile("abierto|a prueba"))
     await expect(page.locator("#graph .edge.open, #graph .edge.half_open").first).to_be_attached()
     await expect(page.locator("#log")).to_contain_text(
-        "Cortacircuitos de inventario abierto: reservas deja de llamarlo tras varios fallos seguidos."
+        "Cortacircuitos de inventario abierto: reservas deja de llamarlo tras varios fallos seguidos"
     )
     await expect(row.locator(".effective")).not_to_have_text("100 %")
 

@@ -9,6 +9,9 @@ import httpx
 import pytest
 from playwright.async_api import expect
 
+from chaos.stack import Stack
+from tests.support import free_base_port
+
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 BUDGET_BYTES = 60_000
@@ -120,6 +123,25 @@ async def test_nothing_moves_for_who_asked_for_less_motion(open_page, api):
     await expect(still.page.locator("#graph")).to_contain_text(re.compile(r"\d/s"))
     assert await still.page.locator(".flows *").count() == 0
     assert (await flood).status_code == 200
+
+
+async def test_without_the_lab_the_page_is_a_shop(open_page, tmp_path):
+    """Nothing of the lab is shown, loaded or asked for."""
+    secret = {"ID_SECRET": "a-secret-for-this-test-alone-0123456789"}
+    base = free_base_port()
+    async with Stack(base_port=base, data=tmp_path, shop=True, environment=secret) as shop:
+        watched = await open_page()
+        page = watched.page
+        await page.goto(shop.url("gateway"))
+        await expect(page.locator("#stream")).to_have_text("En directo")
+        await page.get_by_label("Tu nombre").fill("Ana")
+        await page.get_by_role("button", name="Reservar").click()
+        await expect(page.locator("#answer")).to_contain_text("Reserva confirmada.")
+        await expect(page.locator("[data-lab-only]")).to_have_count(0)
+        await expect(page.get_by_text("Rómpelo")).to_have_count(0)
+        watched.assert_well_behaved()
+        await page.context.close()
+    assert not [url for url in watched.requests if "lab" in url or "/svc/" in url]
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/r/r1"])

@@ -139,6 +139,31 @@ async def test_a_breaker_that_is_tried_is_half_open_and_then_closed():
     assert (one.traffic()["phase"], one.traffic()["why"]) == ("closed", None)
 
 
+async def test_a_breaker_that_nobody_has_needed_since_says_nothing_about_now():
+    one = upstream(FAILED, FAILED, FINE)
+    rule = Breaker(consecutive=2, open_s=1.0, jitter_ratio=0.0, probes_to_close=2)
+    release = one.edge("release", Policy(breaker=rule))
+    hold = one.edge("hold", Policy(breaker=Breaker()))
+    await ask(release, 2)
+    await asyncio.sleep(2)  # virtual
+    await ask(release)  # a good probe, of two that it takes
+    await ask(hold)
+    assert one.traffic()["phase"] == "half_open"
+    for _ in range(WINDOW_S + 1):
+        await asyncio.sleep(1)  # virtual
+        await ask(hold)
+    assert one.traffic()["phase"] == "closed"
+
+
+async def test_an_open_breaker_stays_open_while_nobody_calls():
+    one = upstream(FAILED)
+    rule = Breaker(consecutive=2, open_s=1.0, jitter_ratio=0.0)
+    await ask(one.edge("hold", Policy(breaker=rule)), 2)
+    await asyncio.sleep(60)  # virtual
+    found = one.traffic()
+    assert (found["phase"], found["retry_after_s"]) == ("open", 0.0)
+
+
 @pytest.mark.parametrize(("took_s", "told_ms"), [(0.00123, 1.2), (0.0123, 12.0), (1.26, 1300.0)])
 def test_durations_are_told_to_two_digits(took_s, told_ms):
     clock = Clock()

@@ -90,6 +90,7 @@ async def test_snapshot_comes_first_and_then_what_changed_with_growing_ids():
         "notifications": "down",
     }
     assert (second["kind"], set(second["data"])) == ("delta", {"events"})
+    assert viewer.text.count("retry: 1000") == 1
     ids = [event["id"].rpartition("-") for event in (first, second, third)]
     assert len({name for name, _, _ in ids}) == 1
     assert [int(number) for _, _, number in ids] == [1, 2, 3]
