@@ -17,7 +17,25 @@ from tests.controls.__main__ import found, picture
 from tests.guides.story import ROOT, Scenario, Step, scenarios
 
 Lang = Literal["es", "en"]
-PLACE = re.compile(r"<!-- (step|quote|control|table)(?:: (\w+))? -->\n.*?<!-- end -->", re.DOTALL)
+PLACE = re.compile(
+    r"<!-- (step|quote|control|table|picture)(?:: (\w+))? -->\n.*?<!-- end -->", re.DOTALL
+)
+
+PICTURES: dict[str, tuple[str, str]] = {
+    "home": (
+        "La página mientras el inventario está caído: el breaker abierto, la tabla de llamadas y los seis escenarios",
+        "The page while inventory is down: the open breaker, the table of calls and the six scenarios",
+    ),
+    "sold": (
+        "La página de una reserva vendida: apartar, autorizar, vender y avisar, a escala",
+        "The page of a reservation that was sold: hold, authorize, sell and tell, to scale",
+    ),
+    "undone": (
+        "La página de una reserva deshecha: el pago tardó y las dos compensaciones, a escala",
+        "The page of a reservation that was undone: the slow payment and both compensations, to scale",
+    ),
+}
+"""Screenshots by name, with what they show; `python -m tests.browser.screenshots` takes them."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +72,13 @@ class Page:
     def _made(self, kind: str, name: str) -> Iterator[str]:
         if kind == "table":
             yield from self._table()
+            return
+        if kind == "picture":
+            file = f"../pictures/{name}-{self.lang}"
+            yield "<picture>"
+            yield f'<source media="(prefers-color-scheme: dark)" srcset="{file}-dark.png">'
+            yield f'<img alt="{self.say(*PICTURES[name])}" src="{file}-light.png">'
+            yield "</picture>\n"
             return
         assert self.scenario is not None, f"{self.path.name}: {kind} without a scenario"
         if kind == "step":

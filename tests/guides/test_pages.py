@@ -46,6 +46,12 @@ def test_a_guide_has_its_parts_in_order_a_picture_and_a_way_to_the_glossary(page
     assert len(re.findall(r"^\d\. ", questions, re.MULTILINE)) >= 3
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda one: f"{one.lang}-{one.path.stem}")
+def test_the_pictures_of_a_page_are_there(page):
+    named = re.findall(r'(?:src|srcset)="([^"]+)"', page.text)
+    assert [one for one in named if not (page.path.parent / one).is_file()] == []
+
+
 @every_guide
 def test_a_guide_uses_every_step_in_order_every_quote_and_its_control(page):
     one, places = page.scenario, page.places()
