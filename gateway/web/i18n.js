@@ -1,9 +1,11 @@
-// Language of the page: Spanish first, remembered in this browser. The texts are in texts.js.
+// Language of the page: what the address asks for, what this browser remembers, what it prefers; else Spanish.
+// The texts are in texts.js.
 import { TEXTS } from "./texts.js";
 
 const KEY = "taquilla.language";
 const asked = new URLSearchParams(location.search).get("lang");
-let current = asked in TEXTS ? asked : read() in TEXTS ? read() : "es";
+const preferred = navigator.languages.map((tag) => tag.split("-")[0]);
+let current = [asked, read(), ...preferred].find((one) => Object.hasOwn(TEXTS, one ?? "")) ?? "es";
 const listeners = [];
 
 function read() {
@@ -67,6 +69,9 @@ export function startLanguage() {
     try {
       localStorage.setItem(KEY, current);
     } catch { /* not remembered, still switched */ }
+    const address = new URL(location.href);
+    address.searchParams.delete("lang"); // the switch is the newer wish, also after a reload
+    history.replaceState(null, "", address);
     for (const render of listeners) render();
   });
 }

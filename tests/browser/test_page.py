@@ -72,7 +72,20 @@ async def test_language_is_switched_and_remembered(watched):
     await expect(page.locator("html")).to_have_attribute("lang", "en")
     await page.goto(f"{watched.home}/?lang=es")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Compra tu entrada")
+    await page.get_by_role("button", name="English").click()
+    await page.reload()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Buy your ticket")
     watched.assert_well_behaved()
+
+
+@pytest.mark.parametrize(("locale", "lang"), [("en-GB", "en"), ("es-AR", "es"), ("fr-FR", "es")])
+async def test_a_first_visit_follows_the_browser_and_else_is_spanish(open_page, locale, lang):
+    watched = await open_page(locale=locale)
+    await watched.page.goto(watched.home)
+    await expect(watched.page.locator("html")).to_have_attribute("lang", lang)
+    await expect(watched.page.locator("#language")).to_have_attribute(
+        "lang", {"es": "en", "en": "es"}[lang]
+    )
 
 
 async def test_reloading_during_a_stream_full_of_news_starts_it_again(watched, api):

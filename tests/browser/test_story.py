@@ -1,5 +1,6 @@
 """The page of one reservation: its saga to scale, step by step, and what seat and money were."""
 
+import itertools
 import re
 
 import pytest
@@ -88,3 +89,43 @@ async def test_an_unknown_reservation_is_said_to_be_unknown(watched):
     await expect(page.get_by_role("heading", level=1)).to_have_text("Reserva desconocida")
     await expect(page.locator("#steps-title")).to_be_hidden()
     watched.assert_well_behaved()
+
+
+async def test_seat_and_money_are_known_at_every_moment_of_every_act(watched):
+    """The rules of the picture, apart from the picture: no gap, each act on its own scale, late errands apart."""
+    page = watched.page
+    await page.goto(watched.home)
+    told = [
+        ("accept", 0, None, "RECEIVED", "reservations", "step"),
+        ("hold", 4, 4, "HELD", "inventory", "step"),
+        ("authorize", 9, 5, "AUTHORIZED", "payments", "step"),
+        ("sell", 12, 3, "CONFIRMED", "inventory", "step"),
+        ("notify", 9012, 9000, "SENT", "notifications", "step"),
+        ("cancel", 60_000, None, "REFUNDING", "reservations", "step"),
+        ("refund", 60_004, 3, "failed", "payments", "attempt"),
+        ("refund", 60_009, 5, "REFUNDED", None, "compensation"),
+    ]
+    names = ("step", "at", "duration_ms", "outcome", "service", "kind")
+    moments = [dict(zip(names, one, strict=True), attempt=1, detail=None) for one in told]
+    acts = await page.evaluate(
+        """async (moments) => {
+            const { actsOf, stretches } = await import("/web/saga.js");
+            for (const one of moments) one.at = new Date(one.at).toISOString();
+            return actsOf(moments).map((act) => ({
+                kind: act.kind, start: act.start, end: act.end,
+                numbers: act.spans.map((span) => span.isTry ? null : span.number),
+                seat: stretches(act, "seat"), money: stretches(act, "money"),
+            }));
+        }""",
+        moments,
+    )
+    assert [act["kind"] for act in acts] == ["first", "later", "cancel"]
+    assert [act["numbers"] for act in acts] == [[1, 2, 3, 4], [5], [6, None, 7]]
+    for act in acts:
+        for what in ("seat", "money"):
+            parts = act[what]
+            assert (parts[0]["start"], parts[-1]["end"]) == (act["start"], act["end"])
+            assert all(one["end"] == other["start"] for one, other in itertools.pairwise(parts))
+    assert [part["word"] for part in acts[0]["seat"]] == ["none", "held", "yours"]
+    assert [part["word"] for part in acts[1]["money"]] == ["charged"]
+    assert [part["word"] for part in acts[2]["money"]][-2:] == ["refunding", "returned"]
