@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up test unit check browser chaos bench bench-all lib lock ci
+.PHONY: help up test unit check browser control docs chaos bench bench-all lib lock ci
 
 help: ## muestra esta ayuda
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,12 @@ check: ## ruff, formato, mypy, imports, documentación, reglas de la casa
 
 browser: ## las pruebas con Chromium
 	@$(PYTHON) dev.py browser $(ARGS)
+
+control: ## rompe una regla y enseña al auditor en rojo: make control ARGS="leaves a tombstone"
+	@$(PYTHON) dev.py control $(ARGS)
+
+docs: ## escribe de nuevo docs/api.md y las órdenes de las guías
+	@$(PYTHON) dev.py docs
 
 chaos: ## la matriz de caos larga: mata, congela y corta mientras se compra, y audita
 	@$(PYTHON) dev.py chaos $(ARGS)

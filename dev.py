@@ -42,8 +42,10 @@ HELP = """Uso: python3 dev.py ORDEN [argumentos]
   unit                         solo las pruebas rápidas
   check                        ruff, formato, mypy, imports, documentación y reglas de la casa
   browser                      las pruebas con Chromium
+  docs                         escribe de nuevo docs/api.md y las órdenes de las guías
   lib                          resilience sola: su rueda en un entorno vacío, y sus pruebas allí
   ci                           check + test + lib + browser
+  control [palabras]           rompe una regla y enseña al auditor en rojo: control leaves a tombstone
   chaos                        la matriz de caos larga: chaos --budget 10m --seed 7 --html matriz.html
   bench                        mide políticas, malla y promesas junto a otras, en 10 minutos; a docs/benchmarks.md
   bench-all                    lo mismo, y la crecida (con Envoy y nginx) y lo que cuesta crecer
@@ -172,7 +174,8 @@ def measures(*benchmarks: str) -> list[list[str]]:
 def steps(name: str) -> list[list[str]]:
     """The commands behind a task."""
     pytest = [str(PYTHON), "-m", "pytest"]
-    rules = ["tests/test_docs.py", "tests/test_house_rules.py"]
+    rules = ["tests/test_docs.py", "tests/test_house_rules.py", "tests/guides"]
+    rules.append("tests/contract/test_api_page.py::test_the_page_is_current")
     check = [
         tool("ruff", "check", "."),
         tool("ruff", "format", "--check", "."),
@@ -202,6 +205,10 @@ def steps(name: str) -> list[list[str]]:
         "browser": browser,
         "bench": [*measures(*short, "targets --write"), [*pytest, "-m", "bench"]],
         "bench-all": [*measures(*long, "targets --write"), [*pytest, "-m", "bench"]],
+        "docs": [
+            [str(PYTHON), "-m", "tests.contract.api_page"],
+            [str(PYTHON), "-m", "tests.guides.pages"],
+        ],
         "lib": lib,
         "ci": [*check, *test, *lib, *browser],
         "lock": [
@@ -233,14 +240,19 @@ def work(name: str, more: Sequence[str]) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Dispatch a task; the exit code is the task's."""
     name, more = (arguments[0], arguments[1:]) if arguments else ("help", [])
-    tasks = ("up", "run", "chaos", "test", "unit", "check", "browser", "lib", "ci", "lock")
-    if name not in (*tasks, "bench", "bench-all"):
+    tasks = ("test", "unit", "check", "browser", "docs", "lib", "ci", "lock", "bench", "bench-all")
+    commands = {
+        "up": ["chaos", "up"],
+        "run": ["chaos"],
+        "chaos": ["chaos", "matrix", "--budget", "10m"],
+        "control": ["tests.controls"],
+    }
+    if name not in (*commands, *tasks):
         print(HELP, end="")
         return 0 if name in ("help", "-h", "--help") else 2
-    commands = {"up": ["up"], "run": [], "chaos": ["matrix", "--budget", "10m"]}
     ensure(RUN_LOCK if name in commands else DEV_LOCK)
     if name in commands:
-        become([str(PYTHON), "-m", "chaos", *commands[name], *more])
+        become([str(PYTHON), "-m", *commands[name], *more])
     if Path(sys.prefix).resolve() != VENV.resolve():
         become([str(PYTHON), str(Path(__file__).resolve()), *arguments])
     return work(name, more)

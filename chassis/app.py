@@ -27,7 +27,7 @@ from chassis.requests import BodyLimitMiddleware, RequestContextMiddleware
 from chassis.runtime import Runtime
 from chassis.settings import ServiceSettings
 from chassis.telemetry import Metrics
-from resilience import Limit, Queue, RateLimit, Refusal, Shield
+from resilience import Event, Limit, Queue, RateLimit, Refusal, Shield
 
 EXEMPT: Final = ("/healthz", "/readyz", "/metrics", "/chaos", "/docs", "/openapi.json", "/problems")
 """Paths that neither the in-flight limit nor a deadline concerns."""
@@ -97,11 +97,15 @@ class Chassis:
         # Appended by `upstream` while the app starts.
         self._upstreams: list[Upstream] = []
         self.health.values["edges"] = self._edges
+        # Callee to what goes there; a service adds those that it calls in another way than by `upstream`.
+        self.traffic: dict[str, Callable[[], dict[str, Any] | None]] = {}
+        self.health.values["traffic"] = self._traffic
 
-    def upstream(self, name: str, base_url: str) -> Upstream:
-        """An upstream whose edges show in `/readyz?verbose=1` and `/metrics`."""
-        found = Upstream(name, base_url, self.runtime, self.metrics)
+    def upstream(self, name: str, base_url: str, *listeners: Callable[[Event], None]) -> Upstream:
+        """An upstream whose edges show in `/readyz?verbose=1` and `/metrics`; `listeners` hear its policies, too."""
+        found = Upstream(name, base_url, self.runtime, self.metrics, listeners)
         self._upstreams.append(found)
+        self.traffic[name] = found.traffic
         return found
 
     def refresh(self) -> None:
@@ -114,6 +118,10 @@ class Chassis:
 
     def _edges(self) -> dict[str, dict[str, Any]]:
         return {edge.name: edge.snapshot() for one in self._upstreams for edge in one.edges}
+
+    def _traffic(self) -> dict[str, dict[str, Any]]:
+        pictures = {name: picture() for name, picture in sorted(self.traffic.items())}
+        return {name: picture for name, picture in pictures.items() if picture is not None}
 
 
 def build_app(  # noqa: PLR0913 - keyword-only options

@@ -1,7 +1,7 @@
 """Every text that a person may read in an answer, in Spanish and English, by stable code.
 
-Spanish is the default; English answers `Accept-Language: en`. Codes and field names are never translated.
-A text says what happened, what it means for the buyer's money and seat, and what to do next.
+Spanish is the default; English answers `Accept-Language: en` and `?lang=en`. Codes and field names are never
+translated. A text says what happened, what it means for the buyer's money and seat, and what to do next.
 """
 
 import re
@@ -16,6 +16,13 @@ LANGUAGES: Final[tuple[Language, ...]] = ("es", "en")
 
 language: ContextVar[Language] = ContextVar("language", default="es")
 """The language of the request being answered; set by the outermost middleware."""
+
+
+_RANGE: Final = re.compile(
+    r"(?P<primary>\*|[A-Za-z]{1,8})(?:-[A-Za-z0-9]{1,8})*"
+    r"(?:\s*;\s*[Qq]=(?P<weight>0(?:\.\d{0,3})?|1(?:\.0{0,3})?))?"
+)
+_LANG: Final = re.compile(rb"(?:^|&)lang=(es|en)(?=&|$)")
 
 
 class Text(NamedTuple):
@@ -49,24 +56,30 @@ def _spoken(value: object) -> str:
 
 @lru_cache(maxsize=256)
 def negotiate(accept_language: str | None) -> Language:
-    """Best language for an `Accept-Language` header (RFC 9110 §12.5.4: q-values, `*`, regional variants).
+    """Best language for an `Accept-Language` header (RFC 9110 §12.5.4).
 
-    Unknown or missing languages give Spanish.
+    A language has the highest quality of the ranges that name it or a regional variant of it, else that of `*`. The
+    best one wins; among equals the one that is named first, Spanish before English. What is not a range is ignored;
+    where nothing that we speak is acceptable, the answer is Spanish.
     """
-    best: tuple[float, Language] = (0.0, "es")
+    named: dict[str, float] = {}
     for entry in (accept_language or "").split(","):
-        tag, _, parameters = entry.strip().partition(";")
-        primary = tag.strip().lower().split("-")[0]
-        found: Language | None = (
-            "en" if primary == "en" else "es" if primary in ("es", "*") else None
-        )
-        if found is None:
-            continue
-        match = re.search(r"q\s*=\s*([01](?:\.\d{0,3})?)", parameters)
-        quality = float(match[1]) if match else 1.0
-        if quality > best[0]:
-            best = (quality, found)
-    return best[1]
+        found = _RANGE.fullmatch(entry.strip())
+        if found is not None:
+            primary, weight = found["primary"].lower(), float(found["weight"] or 1)
+            named[primary] = max(weight, named.get(primary, 0.0))
+    anything = named.get("*", 0.0)
+    order = [*(lang for lang in named if lang in LANGUAGES), *LANGUAGES]
+    best = max(LANGUAGES, key=lambda lang: (named.get(lang, anything), -order.index(lang)))
+    return best if named.get(best, anything) > 0 else "es"
+
+
+def asked_for(query: bytes, accept_language: str | None) -> Language:
+    """The language of an answer: `?lang=` of the query if it names one of ours, else by `Accept-Language`."""
+    found = _LANG.search(query) if query else None
+    if found is None:
+        return negotiate(accept_language)
+    return "en" if found[1] == b"en" else "es"
 
 
 def _m(title_es: str, title_en: str, detail_es: str, detail_en: str) -> Message:
@@ -236,6 +249,14 @@ PROBLEMS: Final[Mapping[str, Message]] = {
         "Bad upstream answer",
         "Un servicio interno respondió algo incomprensible.",
         "An internal service gave an answer that makes no sense.",
+    ),
+    "audit_unavailable": _m(
+        "Auditoría no disponible",
+        "Audit unavailable",
+        "Desde aquí no se ven las bases de datos (en contenedores cada servicio guarda la suya), o la auditoría tardó "
+        "demasiado. Prueba «taquilla audit» donde estén.",
+        "The databases cannot be seen from here (in containers every service keeps its own), or the audit took too "
+        "long. Try “taquilla audit” where they are.",
     ),
     "fault_not_found": _m(
         "Fallo desconocido",

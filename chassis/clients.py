@@ -10,7 +10,7 @@ An answer becomes exactly one of four things, and only these:
 Each service's `clients.py` maps known codes to its own errors, so that one vocabulary never leaks into another.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from json import JSONEncoder
 from typing import Any, Final
@@ -21,7 +21,8 @@ from chassis.catalogue import language
 from chassis.requests import request_id
 from chassis.runtime import Runtime
 from chassis.telemetry import Metrics
-from resilience import FailedResponse, Policy, ResilientTransport, never_sent
+from chassis.traffic import Traffic
+from resilience import Event, FailedResponse, Policy, ResilientTransport, never_sent
 
 _HEADERS: Final[Mapping[str, str]] = {
     "accept": "*/*",
@@ -81,29 +82,58 @@ class Upstream:
         base_url: Where it listens; several replicas separated by commas.
         runtime: The effects.
         metrics: Listens to the policies.
+        listeners: Further ones.
     """
 
-    def __init__(self, name: str, base_url: str, runtime: Runtime, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        runtime: Runtime,
+        metrics: Metrics,
+        listeners: tuple[Callable[[Event], None], ...] = (),
+    ) -> None:
         self.name = name
         self._addresses = [address.strip() for address in base_url.split(",")]
         self._runtime = runtime
-        self._metrics = metrics
+        self._listeners = (metrics.on_policy_event, *listeners)
         self._pool = runtime.http(name)
+        self._traffic = Traffic(runtime.mono)
         self.edges: list[Edge] = []
+        # Those of `edges` whose calls are the service's own work.
+        self._working: list[Edge] = []
 
-    def edge(self, name: str, policy: Policy) -> "Edge":
-        """A way to call this upstream under `policy`; edges share the pool and nothing else."""
+    def edge(self, name: str, policy: Policy, *, works: bool = True) -> "Edge":
+        """A way to call this upstream under `policy`; edges share the pool and nothing else.
+
+        Args:
+            name: Its name below the upstream's.
+            policy: What it does.
+            works: Whether its calls are the service's own work and show in `traffic`; those of who only looks do not.
+        """
+        traffic = self._traffic if works else Traffic(self._runtime.mono)
         transport = ResilientTransport(
             policy,
             self._pool,
             name=f"{self.name}.{name}",
             hosts=self._addresses if len(self._addresses) > 1 else (),
             runtime=self._runtime.resilience,
-            on_event=(self._metrics.on_policy_event,),
+            on_event=(*self._listeners, traffic.on_event),
         )
-        edge = Edge(f"{self.name}.{name}", self._addresses[0], transport)
+        edge = Edge(f"{self.name}.{name}", self._addresses[0], transport, traffic)
         self.edges.append(edge)
+        if works:
+            self._working.append(edge)
         return edge
+
+    def traffic(self) -> dict[str, Any] | None:
+        """What goes to this upstream, as `Traffic.picture` says it; None where nothing ever does."""
+        if not self._working:
+            return None
+        return self._traffic.picture(
+            {edge.name: edge.snapshot() for edge in self._working},
+            has_breaker=any(edge.has_breaker for edge in self._working),
+        )
 
     async def aclose(self) -> None:
         """Close the pool."""
@@ -116,11 +146,19 @@ class Edge:
     Straight to the transport: no cookies, no redirects, no authentication, which services never use.
     """
 
-    def __init__(self, name: str, base_url: str, transport: ResilientTransport) -> None:
+    def __init__(
+        self, name: str, base_url: str, transport: ResilientTransport, traffic: Traffic
+    ) -> None:
         self.name = name
         self._transport = transport
+        self._traffic = traffic
         self._base_url = base_url
         _address(base_url, "/")  # one that makes no sense shows at the start
+
+    @property
+    def has_breaker(self) -> bool:
+        """Whether its policy has one."""
+        return self._transport.policy.breaker is not None
 
     def snapshot(self) -> dict[str, Any]:
         """Live state of the policy, by host."""
@@ -193,19 +231,27 @@ class Edge:
             method, url, headers=sent, stream=httpx.ByteStream(body), extensions=_EXTENSIONS
         )
         request.read()
+        traffic = self._traffic
+        began_s = traffic.began()
         try:
-            return await self._transport.handle_async_request(request)  # its body is read
+            response = await self._transport.handle_async_request(request)  # its body is read
         except httpx.HTTPError as error:
+            traffic.ended(began_s, well=False)
             if never_sent(error):
                 raise NotSent(f"{self.name}: {error!r}") from error
             timed_out = isinstance(error, httpx.TimeoutException)
             raise InDoubt(f"{self.name}: {error!r}", timed_out=timed_out) from error
+        except BaseException:
+            traffic.left()
+            raise
+        traffic.ended(began_s, well=response.status_code < 500 or _is_final(response))
+        return response
 
     def _meaning(self, response: httpx.Response) -> dict[str, Any]:
         body = _json_object(response)
         if response.is_success and body is not None:
             return body
-        if response.is_client_error or response.headers.get("x-outcome") == "final":
+        if response.is_client_error or _is_final(response):
             raise Refused(response.status_code, body or {}, _retry_after_s(response))
         marks = FailedResponse(
             response,
@@ -223,6 +269,10 @@ def _address(base_url: str, path: str) -> tuple[httpx.URL, str]:
     below = httpx.URL(path).raw_path.lstrip(b"/")
     url = base.copy_with(raw_path=base.raw_path.rstrip(b"/") + b"/" + below)
     return url, url.netloc.decode()
+
+
+def _is_final(response: httpx.Response) -> bool:
+    return bool(response.headers.get("x-outcome") == "final")
 
 
 def _json_object(response: httpx.Response) -> dict[str, Any] | None:

@@ -30,6 +30,8 @@ _PAGE: Final = """<!doctype html>
 <link rel="stylesheet" href="/docs/assets/swagger-ui.css">
 <style>
   .picker {{ display: flex; gap: .75rem; align-items: center; padding: .75rem 1.25rem; font: 1rem system-ui; }}
+  .dark-mode {{ color-scheme: dark; }}
+  .dark-mode .picker a {{ color: #9cf; }}
   .picker select {{ font: inherit; padding: .25rem .5rem; }}
 </style>
 </head>
@@ -46,6 +48,10 @@ _PAGE: Final = """<!doctype html>
 
 _START: Final = """const specs = JSON.parse(document.currentScript.dataset.specs);
 const picker = document.getElementById("spec");
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const paint = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", paint);
+paint();
 const show = (name) => SwaggerUIBundle({
   url: specs[name], dom_id: "#swagger", deepLinking: true, validatorUrl: null, tryItOutEnabled: true,
   defaultModelsExpandDepth: 0,

@@ -56,7 +56,7 @@ class Door:
         """Head (without its end) and body of a refusal, or whether a request that is let in must be followed.
 
         Args:
-            scope: Of the connection: type, method, path and headers.
+            scope: Of the connection: type, method, path, query and headers.
 
         Returns:
             True counts the request as coming: `arrived` must be called as soon as it is at the Shield.
@@ -67,7 +67,7 @@ class Door:
             return refusal is True
         began_s = self._runtime.mono()
         self.shield.count(refusal)
-        current, lang = identity(dict(scope["headers"]), self._runtime)
+        current, lang = identity(dict(scope["headers"]), scope["query_string"], self._runtime)
         template = self._templates.get((refusal, lang))
         if template is None:
             template = self._templates[refusal, lang] = _rendered(
@@ -114,8 +114,10 @@ class DoorProtocol(HttpToolsProtocol):
             return
         scope = self.scope
         scope["method"] = self.parser.get_method().decode("ascii")
-        path = httptools.parse_url(self.url).path.decode("ascii")
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
         scope["path"] = self.root_path + (urllib.parse.unquote(path) if "%" in path else path)
+        scope["query_string"] = url.query or b""
         answer = self._door.look(scope)  # type: ignore[arg-type]  # a TypedDict is a mapping
         if isinstance(answer, bool):
             super().on_headers_complete()
@@ -183,7 +185,13 @@ def _rendered(shield: Shield, refusal: Refusal, lang: Language, runtime: Runtime
         raise NotImplementedError  # a refusal reads nothing
 
     headers = [(b"x-request-id", _ID.encode()), (b"accept-language", lang.encode())]
-    scope = {"type": "http", "method": "POST", "path": _PATH, "headers": headers}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": _PATH,
+        "query_string": b"",
+        "headers": headers,
+    }
     stamped = RequestContextMiddleware(refuse, runtime=runtime)
     copy_context().run(_run, stamped(scope, receive, send))
     start, end = sent

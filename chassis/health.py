@@ -2,13 +2,21 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from chassis.errors import InvalidRequest
+from chassis.openapi import answer, refusals
 from chassis.telemetry import Metrics
+
+_SCRAPED: Final = """\
+# HELP chaos_fault_active 1 while a fault is on.
+# TYPE chaos_fault_active gauge
+chaos_fault_active{fault="latency"} 0.0
+"""
 
 Check = Callable[[], Awaitable[bool]]
 
@@ -52,15 +60,30 @@ def health_routes() -> APIRouter:
     """The three routes; they report the `app.state.health` of the app that is asked."""
     router = APIRouter(tags=["health"])
 
-    @router.get("/healthz", summary="¿Está vivo? · Is it alive?")
+    @router.get(
+        "/healthz",
+        summary="¿Está vivo? · Is it alive?",
+        description="Solo mira el propio proceso, nunca a otros · Looks at the process itself, "
+        "never at others.",
+        responses={200: answer("Vivo · Alive", {"status": "ok"})},
+    )
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
     @router.get(
         "/readyz",
         summary="¿Puede atender? · Can it serve?",
+        description="Mira lo que el servicio necesita; con `verbose=1` enseña límites, breakers y "
+        "colas · Looks at what the service needs; with `verbose=1` it shows limits, breakers and "
+        "queues.",
         response_model=None,
-        responses={503: {"description": "Todavía no · Not yet"}},
+        responses={
+            200: answer("Puede · It can", {"status": "ready", "checks": {"store": True}}),
+            503: answer(
+                "Todavía no · Not yet", {"status": "not_ready", "checks": {"store": False}}
+            ),
+            **refusals(InvalidRequest, always=()),
+        },
     )
     async def readyz(health: Own, *, verbose: bool = False) -> JSONResponse:
         ready, checks = await health.report()
@@ -70,7 +93,12 @@ def health_routes() -> APIRouter:
         return JSONResponse(body, 200 if ready else 503)
 
     @router.get(
-        "/metrics", summary="Métricas de Prometheus · Prometheus metrics", response_class=Response
+        "/metrics",
+        summary="Métricas de Prometheus · Prometheus metrics",
+        description="Todas las métricas en el formato de texto de Prometheus · Every metric in "
+        "Prometheus' text format.",
+        response_class=Response,
+        responses={200: answer("Métricas · Metrics", _SCRAPED, media_type="text/plain")},
     )
     async def scrape(health: Own) -> Response:
         return Response(health.scrape(), media_type=CONTENT_TYPE_LATEST)

@@ -1,8 +1,13 @@
-"""Refusals in the API documents: each with its example in both languages, from the one catalogue."""
+"""Answers and refusals in the API documents: what they mean, in both languages, and what they look like.
 
+Texts of refusals come from the one catalogue; prose of an operation is "español · English" in one string.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
-from chassis.catalogue import LANGUAGES, PROBLEMS
+from chassis.catalogue import LANGUAGES, PROBLEMS, Language
 from chassis.errors import (
     InvalidRequest,
     MalformedJson,
@@ -10,14 +15,16 @@ from chassis.errors import (
     PayloadTooLarge,
     ServiceError,
 )
+from chassis.reasons import validation_errors
 
 _MEDIA_TYPE: Final = "application/problem+json"
-_ALWAYS: Final[tuple[type[ServiceError], ...]] = (
+ALWAYS: Final[tuple[type[ServiceError], ...]] = (
     MalformedJson,
     PayloadTooLarge,
     InvalidRequest,
     Overloaded,
 )
+"""Refusals of every operation that the Shield guards, whatever it does."""
 
 PROBLEM_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
@@ -35,10 +42,46 @@ PROBLEM_SCHEMA: Final[dict[str, Any]] = {
 """RFC 9457 members that every problem here has; extensions vary by code."""
 
 
-def refusals(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
-    """`responses=` for a route: every refusal in `errors`, plus those any route with a body may give."""
+_EXTENSIONS: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType(
+    {
+        "seat_taken": {"seats": ["A-07"]},
+        "event_not_found": {"event_id": "concert-99"},
+        "price_changed": {"price": "50.00 USD", "price_minor": 5000, "currency": "USD"},
+        "payload_too_large": {"limit_bytes": 65_536},
+    }
+)
+"""Members that the problems with these codes have besides the common ones, as they might be."""
+
+_VALUES: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType(
+    {"rate_limited": {"retry_after_s": 1}}
+)
+"""What fills the holes of a text and is no member of the document."""
+
+
+def answer(
+    description: str,
+    example: object,
+    *,
+    model: Any = None,
+    media_type: str = "application/json",
+) -> dict[str, Any]:
+    """One entry of `responses=` that is no refusal: what it means ("español · English") and looks like.
+
+    Only for an answer whose model has no fitting example of its own.
+    """
+    entry: dict[str, Any] = {
+        "description": description,
+        "content": {media_type: {"example": example}},
+    }
+    return entry if model is None else {"model": model, **entry}
+
+
+def refusals(
+    *errors: type[ServiceError], always: tuple[type[ServiceError], ...] = ALWAYS
+) -> dict[int | str, dict[str, Any]]:
+    """`responses=` for a route: every refusal in `errors`, and those that any route may give (`always`)."""
     by_status: dict[int | str, dict[str, Any]] = {}
-    for error in (*errors, *_ALWAYS):
+    for error in (*errors, *always):
         entry = by_status.setdefault(
             error.status,
             {
@@ -49,17 +92,26 @@ def refusals(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
         entry["description"] = " · ".join(filter(None, [entry["description"], f"`{error.code}`"]))
         examples = entry["content"][_MEDIA_TYPE]["examples"]
         for lang in LANGUAGES:
-            title, detail = PROBLEMS[error.code]
             examples[f"{error.code}.{lang}"] = {
-                "summary": title.render(lang),
-                "value": {
-                    "type": f"/problems/{error.code}",
-                    "code": error.code,
-                    "title": title.render(lang),
-                    "status": error.status,
-                    "detail": detail.render(lang),
-                    "instance": "/…",
-                    "request_id": "0f8fad5bd9cb469fa165708a73d5b3f9",
-                },
+                "summary": PROBLEMS[error.code].title.render(lang),
+                "value": _problem(error, lang),
             }
     return by_status
+
+
+def _problem(error: type[ServiceError], lang: Language) -> dict[str, object]:
+    title, detail = PROBLEMS[error.code]
+    members = dict(_EXTENSIONS.get(error.code, {}))
+    if error is InvalidRequest:
+        missing: dict[str, Any] = {"type": "missing", "loc": ("body", "user_id"), "input": {}}
+        members["errors"] = validation_errors([missing], lang)
+    return {
+        "type": f"/problems/{error.code}",
+        "code": error.code,
+        "title": title.render(lang),
+        "status": error.status,
+        "detail": detail.render(lang, {**members, **_VALUES.get(error.code, {})}),
+        "instance": "/…",
+        "request_id": "0f8fad5bd9cb469fa165708a73d5b3f9",
+        **members,
+    }

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis.catalogue import Language, language, negotiate
+from chassis.catalogue import Language, asked_for, language
 from chassis.errors import PayloadTooLarge
 from chassis.runtime import Runtime
 
@@ -29,11 +29,13 @@ _STAMPED: Final = frozenset(
 _USABLE_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
-def identity(headers: Mapping[bytes, bytes], runtime: Runtime) -> tuple[str, Language]:
+def identity(
+    headers: Mapping[bytes, bytes], query: bytes, runtime: Runtime
+) -> tuple[str, Language]:
     """The id of a request, its own if that is usable, and the language of its answer."""
     given = headers.get(b"x-request-id", b"").decode("latin-1")
     current = given if _USABLE_ID.fullmatch(given) else runtime.new_id()
-    return current, negotiate(headers.get(b"accept-language", b"").decode("latin-1"))
+    return current, asked_for(query, headers.get(b"accept-language", b"").decode("latin-1"))
 
 
 class RequestContextMiddleware:
@@ -48,7 +50,7 @@ class RequestContextMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        current, lang = identity(dict(scope["headers"]), self._runtime)
+        current, lang = identity(dict(scope["headers"]), scope["query_string"], self._runtime)
         request_id.set(current)
         language.set(lang)
         structlog.contextvars.bind_contextvars(request_id=current)

@@ -11,7 +11,7 @@ import secrets
 import sqlite3
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +31,11 @@ _KEEPALIVE_S: Final = 10.0  # below uvicorn's 30 s, so that we close first and n
 _EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+async def _no_program(command: Sequence[str], _limit_s: float) -> tuple[int, bytes]:
+    msg = f"{command[0]}: a simulated process starts no other"
+    raise OSError(msg)
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """Every effect a service may have.
@@ -44,6 +49,8 @@ class Runtime:
         connect_db: Opens the SQLite file at a path and returns its aiosqlite connection, opened.
         resilience: The policy library's own seam, on the same clock.
         exit_process: Ends the process at once, without cleaning up; the fault `crash_at` calls it.
+        run_program: Runs a program and gives its exit code and what it said. It ends with its caller: when that is
+            cancelled, and with TimeoutError after so many seconds.
     """
 
     now: Callable[[], datetime]
@@ -54,6 +61,7 @@ class Runtime:
     connect_db: Callable[[Path], Awaitable[aiosqlite.Connection]]
     resilience: resilience.Runtime
     exit_process: Callable[[int], object] = os._exit
+    run_program: Callable[[Sequence[str], float], Awaitable[tuple[int, bytes]]] = _no_program
 
 
 def real(wire: Literal["httpx", "own"] = "own") -> Runtime:
@@ -81,7 +89,22 @@ def real(wire: Literal["httpx", "own"] = "own") -> Runtime:
         http=http,
         connect_db=connect_db,
         resilience=resilience.Runtime(clock=time.monotonic, sleep=asyncio.sleep, random=rng.random),
+        run_program=_run_program,
     )
+
+
+async def _run_program(command: Sequence[str], limit_s: float) -> tuple[int, bytes]:
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(limit_s):
+            said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode or 0, said
 
 
 def _stock() -> httpx.AsyncBaseTransport:

@@ -14,7 +14,7 @@ from chassis.loops import supervised
 from chassis.runtime import Runtime
 from chassis.serve import serve
 from gateway.api import routes
-from gateway.clients import Crowd, Inventory, Live, Mesh, Reservations
+from gateway.clients import Auditor, Crowd, Inventory, Live, Mesh, Reservations
 from gateway.clients.mesh import SERVICES
 from gateway.errors import GatewaySaturated
 from gateway.loops import sampling
@@ -44,6 +44,7 @@ def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
             for upstream in upstreams.values():
                 stack.push_async_callback(upstream.aclose)
             gateway = _gateway(chassis, settings, upstreams)
+            stack.push_async_callback(gateway.auditor.aclose)
             live = gateway.live
             loop = sampling(gateway, settings.live_period_s)
             live.on_first = loop.wake
@@ -107,8 +108,9 @@ def _gateway(chassis: Chassis, settings: Settings, upstreams: dict[str, Upstream
         ),
         inventory=Inventory(upstreams["inventory"]),
         mesh=Mesh(upstreams, own, settings.chaos_token),
-        live=Live(settings.live_clients_max),
+        live=Live(settings.live_clients_max, chassis.runtime.new_id),
         crowd=None if itself is None else Crowd(itself, chassis.runtime),
+        auditor=Auditor(settings.data_dir, chassis.runtime),
     )
     health.values["live"] = gateway.live.snapshot
     return gateway

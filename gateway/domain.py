@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -87,6 +88,56 @@ def breakers_in(live: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     look(live, "")
     return [found[edge] for edge in sorted(found)]
+
+
+def states_of(reports: Mapping[str, Mapping[str, Any] | None]) -> list[dict[str, Any]]:
+    """Each service in a word, with the breakers of its calls, out of what its readiness says.
+
+    `ready`; `not_ready` (says so itself); `failing` (answers nonsense or a failure); `down` (no answer).
+    """
+    return [
+        {"service": service, "state": _word(report), "breakers": breakers_in(_live(report))}
+        for service, report in reports.items()
+    ]
+
+
+def edges_of(reports: Mapping[str, Mapping[str, Any] | None]) -> list[dict[str, Any]]:
+    """Who calls whom, and how that goes (`chassis.traffic`), sorted; nobody speaks for a service that is silent."""
+    return [
+        {"source": service, "target": target, **picture}
+        for service in sorted(reports)
+        for target, picture in sorted(_mapping(_live(reports[service]).get("traffic")).items())
+    ]
+
+
+def active_of(listed: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The faults that are on, with whole seconds left, out of what the five say of theirs."""
+    return [
+        {
+            "service": entry["service"],
+            "fault": fault["name"],
+            "seconds": fault.get("seconds"),
+            "left_s": math.ceil(fault.get("left_s") or 0),
+        }
+        for entry in listed
+        for fault in entry["faults"]
+        if fault.get("enabled")
+    ]
+
+
+def _word(report: Mapping[str, Any] | None) -> str:
+    if report is None:
+        return "down"
+    word = report.get("status")
+    return str(word) if word in ("ready", "not_ready") else "failing"
+
+
+def _live(report: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return _mapping((report or {}).get("live"))
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def percentile_ms(durations_s: Sequence[float], share: float) -> int | None:

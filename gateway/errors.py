@@ -3,6 +3,7 @@
 ServiceError
 ├── GatewaySaturated                      full: nothing was done
 ├── MeshBusy                              the lab is already running a race or a flood
+├── AuditUnavailable                      the databases cannot be seen from here
 ├── Unreachable                           a read could not be answered
 │   └── CatalogueUnavailable · RecordsUnavailable · PaymentsUnreachable · NotificationsUnreachable
 ├── ReservationsUnavailable               the request provably never got there
@@ -35,6 +36,13 @@ class MeshBusy(ServiceError):
 
     code, status, final = "overloaded", 503, False
     retry_after_s = 2.0
+
+
+class AuditUnavailable(ServiceError):
+    """There are no databases to be seen from the gateway, or the audit took too long."""
+
+    code, status, final = "audit_unavailable", 503, False
+    retry_after_s = 5.0
 
 
 class Unreachable(ServiceError):

@@ -2,7 +2,7 @@
 
 import re
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 from pydantic import (
     AfterValidator,
@@ -33,7 +33,11 @@ def _email(value: str) -> str:
     return value
 
 
-Price = Annotated[Decimal, BeforeValidator(_number), Field(gt=0, le=_MAX_PRICE, decimal_places=2)]
+def _shown(*examples: dict[str, Any], **strict: Any) -> ConfigDict:
+    return cast("ConfigDict", {"json_schema_extra": {"examples": list(examples)}, **strict})
+
+
+Price = Annotated[Decimal, Field(gt=0, le=_MAX_PRICE, decimal_places=2), BeforeValidator(_number)]
 SeatName = Annotated[str, Field(pattern=r"^[A-Z]{1,3}-[0-9]{1,4}$")]
 EventId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
@@ -41,20 +45,16 @@ EventId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 class ReserveRequest(BaseModel):
     """An order for seats. Unknown fields are ignored: the course's clients send more."""
 
-    model_config = ConfigDict(
+    model_config = _shown(
+        {"user_id": "ana", "event_id": "concert-01", "quantity": 1, "price": 50},
+        {
+            "user_id": "luis",
+            "event_id": "concert-02",
+            "seats": ["A-07", "A-08"],
+            "email": "luis@example.com",
+        },
         extra="ignore",
         frozen=True,
-        json_schema_extra={
-            "examples": [
-                {"user_id": "ana", "event_id": "concert-01", "quantity": 1, "price": 50},
-                {
-                    "user_id": "luis",
-                    "event_id": "concert-02",
-                    "seats": ["A-07", "A-08"],
-                    "email": "luis@example.com",
-                },
-            ]
-        },
     )
 
     user_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._@-]{1,64}$", description="Who buys.")]
@@ -128,10 +128,40 @@ _CONFIRMED: Final[dict[str, Any]] = {
 }
 
 
+_MONEY_BACK: Final[dict[str, Any]] = {
+    "status": "refunded",
+    "message": "Reserva cancelada y dinero devuelto.",
+    "manage_token": None,
+    "timeline": [
+        {
+            "at": f"2026-11-24T18:00:{second}.120000+00:00",
+            "step": step,
+            "attempt": 1,
+            "outcome": outcome,
+            "duration_ms": duration_ms,
+            "service": service,
+            "kind": "compensation" if step == "refund" else "step",
+        }
+        for second, step, outcome, duration_ms, service in (
+            ("01", "hold", "HELD", 9, "inventory"),
+            ("02", "authorize", "AUTHORIZED", 12, "payments"),
+            ("03", "sell", "CONFIRMED", 8, "inventory"),
+            ("21", "refund", "REFUNDED", 15, None),
+        )
+    ],
+}
+CANCELLING_EXAMPLE: Final[dict[str, Any]] = {
+    "status": "pending",
+    "message": "Reserva cancelada; la devolución está en curso.",
+    "reservation_id": "r1f0c7d9a4b6e8325d17c09be2fa4d318",
+}
+"""The answer to a cancellation whose refund is on its way."""
+
+
 class ReservationAnswer(BaseModel):
     """What a buyer is told. `manage_token` is the key to cancelling: keep it."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_CONFIRMED]})
+    model_config = _shown(_CONFIRMED)
 
     status: Literal["confirmed", "pending", "cancelled", "refunded"]
     message: str
@@ -147,6 +177,17 @@ class ReservationAnswer(BaseModel):
 class PendingAnswer(BaseModel):
     """The outcome is open: ask `Location` again after `Retry-After` seconds."""
 
+    model_config = _shown(
+        {
+            "status": "pending",
+            "message": "Tu solicitud está en curso. Te avisaremos por correo del resultado; "
+            "todavía no es una plaza segura.",
+            "reservation_id": "r1f0c7d9a4b6e8325d17c09be2fa4d318",
+            "event_id": "concert-01",
+            "quantity": 1,
+        }
+    )
+
     status: Literal["pending"]
     message: str
     reservation_id: str
@@ -155,17 +196,22 @@ class PendingAnswer(BaseModel):
 
 
 class TimelineEntry(BaseModel):
-    """One step of the saga as it was stored."""
+    """One moment of the saga, a step's result or what was tried on the way to it; began `duration_ms` before `at`."""
 
     at: str
     step: str
     attempt: int
     outcome: str
     detail: str | None = None
+    duration_ms: int | None = Field(None, description="null: an instant, or not over.")
+    service: str | None = Field(None, description="Whom it is about; null: several.")
+    kind: Literal["step", "attempt", "wait", "error", "compensation"] = "step"
 
 
 class ReservationView(ReservationAnswer):
     """A reservation as it stands; `email` only with the header `X-Manage-Token`."""
+
+    model_config = _shown({**_CONFIRMED, **_MONEY_BACK})
 
     reason: str | None = None
     email: str | None = None
@@ -187,6 +233,22 @@ class Event(BaseModel):
 class EventList(BaseModel):
     """Every event."""
 
+    model_config = _shown(
+        {
+            "events": [
+                {
+                    "event_id": "concert-01",
+                    "name": "Noche de Boleros",
+                    "price": {"amount_minor": 5000, "currency": "USD"},
+                    "capacity": 96,
+                    "available": 90,
+                    "held": 2,
+                    "sold": 4,
+                }
+            ]
+        }
+    )
+
     events: list[Event]
 
 
@@ -202,6 +264,16 @@ class Seat(BaseModel):
 class SeatList(BaseModel):
     """Every seat of one event."""
 
+    model_config = _shown(
+        {
+            "event_id": "concert-01",
+            "seats": [
+                {"seat": "A-07", "row": "A", "number": 7, "state": "sold"},
+                {"seat": "A-08", "row": "A", "number": 8, "state": "free"},
+            ],
+        }
+    )
+
     event_id: str
     seats: list[Seat]
 
@@ -209,11 +281,7 @@ class SeatList(BaseModel):
 class ResetOrder(BaseModel):
     """Lab: leave exactly `seats` free seats; held and sold ones stay."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        json_schema_extra={"examples": [{"event_id": "concert-01", "seats": 20}]},
-    )
+    model_config = _shown({"event_id": "concert-01", "seats": 20}, extra="forbid", frozen=True)
 
     event_id: EventId
     seats: Annotated[int, Field(strict=True, ge=0, le=10_000)]
@@ -222,9 +290,7 @@ class ResetOrder(BaseModel):
 class RaceOrder(BaseModel):
     """Lab: `buyers` at once for `seats` seats."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, json_schema_extra={"examples": [{"buyers": 8, "seats": 1}]}
-    )
+    model_config = _shown({"buyers": 8, "seats": 1}, extra="forbid", frozen=True)
 
     buyers: Annotated[int, Field(strict=True, ge=2, le=64)] = 8
     seats: Annotated[int, Field(strict=True, ge=1, le=10)] = 1
@@ -234,15 +300,55 @@ class RaceOrder(BaseModel):
 class LoadOrder(BaseModel):
     """Lab: `requests` reservations by `workers` at once; a 429 is counted, never retried."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        json_schema_extra={"examples": [{"requests": 50, "workers": 10}]},
-    )
+    model_config = _shown({"requests": 50, "workers": 10}, extra="forbid", frozen=True)
 
     requests: Annotated[int, Field(strict=True, ge=1, le=200)] = 50
     workers: Annotated[int, Field(strict=True, ge=1, le=50)] = 10
     event_id: EventId = "concert-01"
+
+
+class Verdict(BaseModel):
+    """How one promise about the books stands; see docs/audit.md."""
+
+    number: str
+    name: str
+    title_es: str
+    title_en: str
+    ok: bool | None = Field(
+        description="null: not judged, because it needs a journal or because something is under way."
+    )
+    checked: int = Field(description="Rows that were looked at.")
+    findings: list[str] = Field(description="What breaks it, at most five.")
+
+
+class AuditReport(BaseModel):
+    """An audit of all databases. `ok`: nothing that could be judged is broken."""
+
+    model_config = _shown(
+        {
+            "ok": True,
+            "at": "2026-11-24T18:00:00+00:00",
+            "took_ms": 240,
+            "rest": True,
+            "invariants": [
+                {
+                    "number": "I2",
+                    "name": "one-owner",
+                    "title_es": "Ningún asiento está, ni estuvo nunca, en dos apartados vivos a la vez.",
+                    "title_en": "No seat is, or ever was, in two living holds at once.",
+                    "ok": True,
+                    "checked": 96,
+                    "findings": [],
+                }
+            ],
+        }
+    )
+
+    ok: bool
+    at: str
+    took_ms: int
+    rest: bool = Field(description="Whether nothing was under way.")
+    invariants: list[Verdict]
 
 
 class Count(BaseModel):
@@ -253,10 +359,37 @@ class Count(BaseModel):
     count: int
 
 
+class Answered(BaseModel):
+    """What one buyer heard: when it came (since the start) and how long it took, returns after a 429 included."""
+
+    at_ms: int
+    took_ms: int
+    outcome: str
+
+
 class CrowdReport(BaseModel):
     """What came of a race or a flood. Percentiles are of accepted reservations, milliseconds."""
 
+    model_config = _shown(
+        {
+            "outcomes": [
+                {"status": 200, "code": "confirmed", "count": 1},
+                {"status": 409, "code": "sold_out", "count": 7},
+            ],
+            "series": [
+                {"at_ms": 0, "took_ms": 42, "outcome": "confirmed"},
+                {"at_ms": 1, "took_ms": 120, "outcome": "sold_out"},
+            ],
+            "p50_ms": 42,
+            "p95_ms": 42,
+            "elapsed_s": 0.31,
+            "retries": 3,
+            "ok": True,
+        }
+    )
+
     outcomes: list[Count]
+    series: list[Answered] = Field(description="Every buyer, in the order in which they came.")
     p50_ms: int | None
     p95_ms: int | None
     elapsed_s: float

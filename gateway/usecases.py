@@ -7,7 +7,7 @@ Who may say what: before the first send anything may be refused; after it only r
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -17,17 +17,19 @@ from chassis.clients import InDoubt
 from chassis.errors import ServiceError
 from chassis.idempotency import fingerprint
 from chassis.runtime import Runtime
-from gateway.clients import Crowd, Inventory, Live, Mesh, Reservations
+from gateway.clients import Auditor, Crowd, Inventory, Live, Mesh, Reservations
 from gateway.clients.crowd import Heard
-from gateway.clients.mesh import active_of
 from gateway.domain import (
     CANCELLING,
     PENDING,
+    active_of,
+    edges_of,
     first_send_s,
     percentile_ms,
     resend_s,
     reservation_id_of,
     scope_of,
+    states_of,
 )
 from gateway.errors import (
     CatalogueUnavailable,
@@ -36,7 +38,7 @@ from gateway.errors import (
     MeshBusy,
     RequestInProgress,
 )
-from gateway.schemas import Count, CrowdReport, LoadOrder, RaceOrder, ReserveRequest
+from gateway.schemas import Answered, Count, CrowdReport, LoadOrder, RaceOrder, ReserveRequest
 from gateway.settings import Settings
 from resilience import deadline
 
@@ -68,6 +70,7 @@ class Gateway:
     mesh: Mesh
     live: Live
     crowd: Crowd | None
+    auditor: Auditor
     crowd_at_work: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -149,13 +152,14 @@ async def cancel(svc: Gateway, reservation_id: str, token: str | None) -> Told:
 
 
 async def sample(svc: Gateway) -> dict[str, Any]:
-    """The parts of the live stream as they are now: `events`, `mesh`, and in the lab `faults`."""
+    """The parts of the live stream as they are now: `events`, `mesh`, `faults`, and in the lab `edges`."""
 
     async def faults() -> list[dict[str, Any]] | None:
         return active_of(await svc.mesh.faults()) if svc.settings.chaos_enabled else None
 
-    events, mesh, active = await asyncio.gather(svc.mesh.events(), svc.mesh.states(), faults())
-    return {"events": events, "mesh": mesh, "faults": active}
+    events, reports, active = await asyncio.gather(svc.mesh.events(), svc.mesh.reports(), faults())
+    parts = {"events": events, "mesh": states_of(reports), "faults": active}
+    return {**parts, "edges": edges_of(reports)} if svc.settings.chaos_enabled else parts
 
 
 async def flood(svc: Gateway, order: LoadOrder) -> CrowdReport:
@@ -177,7 +181,7 @@ async def flood(svc: Gateway, order: LoadOrder) -> CrowdReport:
         shifts = await asyncio.gather(*(work() for _ in range(order.workers)))
     heard = [answer for shift in shifts for answer in shift]
     in_contract = all(answer.status in EXPECTED for answer in heard)
-    return _report(heard, svc.runtime.mono() - began_s, ok=in_contract)
+    return _report(heard, began_s, svc.runtime.mono(), ok=in_contract)
 
 
 async def race(svc: Gateway, order: RaceOrder) -> CrowdReport:
@@ -195,11 +199,11 @@ async def race(svc: Gateway, order: RaceOrder) -> CrowdReport:
     async def persist(index: int) -> Heard:
         nonlocal retries
         key = crowd.new_key()
-        end_s = svc.runtime.mono() + BUYER_LIMIT_S
+        came_s = svc.runtime.mono()
         while True:
             answer = await crowd.buy(f"race-{index}", order.event_id, key)
-            if answer.status != 429 or svc.runtime.mono() >= end_s:
-                return answer
+            if answer.status != 429 or svc.runtime.mono() >= came_s + BUYER_LIMIT_S:
+                return replace(answer, came_s=came_s)
             retries += 1
             await _pause(svc, answer.retry_after_s)
 
@@ -208,13 +212,13 @@ async def race(svc: Gateway, order: RaceOrder) -> CrowdReport:
         await _prepare(svc, order.event_id, order.seats)
         began_s = svc.runtime.mono()
         heard = await asyncio.gather(*(persist(index) for index in range(order.buyers)))
-        elapsed_s = svc.runtime.mono() - began_s
+        ended_s = svc.runtime.mono()
         won = min(order.buyers, order.seats)
         fair = Counter(answer.code for answer in heard) == Counter(
             {"confirmed": won, "sold_out": order.buyers - won}
         )
         await _prepare(svc, order.event_id, free_before)
-    return _report(heard, elapsed_s, ok=fair, retries=retries)
+    return _report(heard, began_s, ended_s, ok=fair, retries=retries)
 
 
 def _told(body: dict[str, Any]) -> Told:
@@ -254,7 +258,9 @@ async def _pause(svc: Gateway, wait_s: float | None) -> None:
     await svc.runtime.resilience.sleep((wait_s or 0.2) * (1.0 + svc.runtime.random.random()))
 
 
-def _report(heard: Sequence[Heard], elapsed_s: float, *, ok: bool, retries: int = 0) -> CrowdReport:
+def _report(
+    heard: Sequence[Heard], began_s: float, ended_s: float, *, ok: bool, retries: int = 0
+) -> CrowdReport:
     accepted_s = [answer.took_s for answer in heard if answer.status in (200, 202)]
     outcomes = Counter((answer.status, answer.code) for answer in heard)
     return CrowdReport(
@@ -264,7 +270,15 @@ def _report(heard: Sequence[Heard], elapsed_s: float, *, ok: bool, retries: int 
         ],
         p50_ms=percentile_ms(accepted_s, 0.5),
         p95_ms=percentile_ms(accepted_s, 0.95),
-        elapsed_s=round(elapsed_s, 3),
+        series=[
+            Answered(
+                at_ms=round((one.came_s - began_s) * 1000),
+                took_ms=round((one.ended_s - one.came_s) * 1000),
+                outcome=one.code,
+            )
+            for one in sorted(heard, key=lambda one: one.came_s)
+        ],
+        elapsed_s=round(ended_s - began_s, 3),
         retries=retries,
         ok=ok,
     )

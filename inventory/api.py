@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Path
 
 from chassis.errors import StorageUnavailable
 from chassis.fastpath import running
@@ -54,10 +54,21 @@ def _event(counts: Counts) -> EventView:
 def routes(*, lab: bool) -> APIRouter:
     """All routes; `lab` adds the reset."""
     router = APIRouter(tags=["inventory"])
+    _add_holds(router)
+    _add_reads(router)
+    if lab:
+        _add_reset(router)
+    return router
 
+
+def _add_holds(router: APIRouter) -> None:
     @router.post(
         "/reserve",
         summary="Apartar asientos · Hold seats",
+        description="Aparta asientos por un tiempo: una fila con `hold_id` y un token; el mismo "
+        "`hold_id` recibe siempre lo mismo · Sets seats aside for a while: a row with `hold_id` "
+        "and a token; the same `hold_id` always gets the same.",
+        response_description="Apartados · Held",
         responses=refusals(
             EventNotFound, PriceChanged, SoldOut, SeatTaken, HoldGone, StorageUnavailable
         ),
@@ -68,6 +79,10 @@ def routes(*, lab: bool) -> APIRouter:
     @router.post(
         "/confirm",
         summary="Vender lo apartado · Sell a hold",
+        description="Convierte un apartado en venta; exige su token, para que un mensaje viejo no "
+        "venda nada · Turns a hold into a sale; demands its token, so that an old message sells "
+        "nothing.",
+        response_description="Vendido · Sold",
         responses=refusals(HoldNotFound, HoldTokenStale, HoldGone, StorageUnavailable),
     )
     async def confirm(svc: Svc, request: ConfirmRequest) -> HoldStatus:
@@ -76,14 +91,23 @@ def routes(*, lab: bool) -> APIRouter:
     @router.post(
         "/release",
         summary="Liberar lo apartado · Release a hold",
+        description="Devuelve los asientos; de un `hold_id` que nadie ha visto deja una lápida, y "
+        "si llega tarde ya no aparta nada · Gives the seats back; an unknown `hold_id` leaves a "
+        "tombstone, which a late hold meets.",
+        response_description="Cómo queda lo apartado · Where the hold stands",
         responses=refusals(StorageUnavailable),
     )
     async def release(svc: Svc, request: ReleaseRequest) -> HoldStatus:
         return await usecases.release(svc, request.hold_id)
 
+
+def _add_reads(router: APIRouter) -> None:
     @router.get(
         "/events",
         summary="Eventos y asientos libres · Events and free seats",
+        description="Todos los eventos con sus cuentas: aforo = libres + apartados + vendidos · "
+        "Every event with its counts: capacity = available + held + sold.",
+        response_description="Los eventos · The events",
         responses=refusals(StorageUnavailable),
     )
     async def events(svc: Svc) -> EventList:
@@ -92,9 +116,12 @@ def routes(*, lab: bool) -> APIRouter:
     @router.get(
         "/events/{event_id}/seats",
         summary="Mapa de asientos · Seat map",
+        description="Cada asiento de un evento y su estado, los mejores primero · Every seat of an "
+        "event and its state, the best first.",
+        response_description="Los asientos · The seats",
         responses=refusals(EventNotFound, StorageUnavailable),
     )
-    async def seats(svc: Svc, event_id: str) -> SeatMap:
+    async def seats(svc: Svc, event_id: Annotated[str, Path(examples=["concert-01"])]) -> SeatMap:
         rows = await svc.store.seats(event_id)
         return SeatMap(
             event_id=event_id,
@@ -106,16 +133,17 @@ def routes(*, lab: bool) -> APIRouter:
             ],
         )
 
-    if lab:
 
-        @router.post(
-            "/admin/reset",
-            summary="Dejar n asientos libres · Leave n seats free",
-            responses=refusals(EventNotFound, EventBusy, StorageUnavailable),
-        )
-        async def reset(svc: Svc, request: ResetRequest) -> EventView:
-            await svc.store.reset(request.event_id, request.seats)
-            found = await svc.store.events()
-            return _event(next(row for row in found if row.event_id == request.event_id))
-
-    return router
+def _add_reset(router: APIRouter) -> None:
+    @router.post(
+        "/admin/reset",
+        summary="Dejar n asientos libres · Leave n seats free",
+        description="Solo laboratorio: añade o quita asientos libres; apartados y vendidos no "
+        "se tocan · Lab only: adds or removes free seats; held and sold ones are not touched.",
+        response_description="El evento, después · The event, afterwards",
+        responses=refusals(EventNotFound, EventBusy, StorageUnavailable),
+    )
+    async def reset(svc: Svc, request: ResetRequest) -> EventView:
+        await svc.store.reset(request.event_id, request.seats)
+        found = await svc.store.events()
+        return _event(next(row for row in found if row.event_id == request.event_id))

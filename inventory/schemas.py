@@ -1,11 +1,28 @@
 """Inventory's wire models; their examples are what the docs page shows."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,100}$")]
 SeatName = Annotated[str, Field(pattern=r"^[A-Z]{1,3}-\d{1,4}$")]
+
+
+_HOLD_ID: Final = "r1f0c7d9a4b6e8325d17c09be2fa4d318.1"
+_FENCE: Final = "5d41402abc4b2a76b9719d911017c592"
+_EVENT: Final[dict[str, Any]] = {
+    "event_id": "concert-01",
+    "name": "Noche de Boleros",
+    "price": {"amount_minor": 5000, "currency": "USD"},
+    "capacity": 96,
+    "available": 90,
+    "held": 2,
+    "sold": 4,
+}
+
+
+def _shown(*examples: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": list(examples)})
 
 
 class _In(BaseModel):
@@ -15,30 +32,50 @@ class _In(BaseModel):
 class HoldRequest(_In):
     """Seats to set aside. `seats` names them; without it the best available are chosen."""
 
-    hold_id: Identifier = Field(examples=["r4f0c….1"])
-    event_id: Identifier = Field(examples=["concert-01"])
-    quantity: int = Field(1, ge=1, le=10, examples=[2])
-    seats: list[SeatName] | None = Field(None, min_length=1, max_length=10, examples=[None])
+    model_config = _shown(
+        {"hold_id": _HOLD_ID, "event_id": "concert-01", "quantity": 2, "price": 5000},
+        {"hold_id": _HOLD_ID, "event_id": "concert-01", "quantity": 1, "seats": ["A-07"]},
+    )
+
+    hold_id: Identifier
+    event_id: Identifier
+    quantity: int = Field(1, ge=1, le=10)
+    seats: list[SeatName] | None = Field(None, min_length=1, max_length=10)
     price: int | None = Field(
-        None, ge=0, description="What the buyer expects per seat, minor units.", examples=[5000]
+        None, ge=0, description="What the buyer expects per seat, minor units."
     )
 
 
 class Hold(BaseModel):
     """A hold as granted; a re-send of the same id gets it unchanged."""
 
+    model_config = _shown(
+        {
+            "hold_id": _HOLD_ID,
+            "token": _FENCE,
+            "event_id": "concert-01",
+            "seats": ["A-07", "A-08"],
+            "unit_price": 5000,
+            "currency": "USD",
+            "expires_at": "2026-11-24T18:00:20+00:00",
+            "state": "HELD",
+        }
+    )
+
     hold_id: str
     token: str = Field(description="Fencing token: /confirm demands it.")
     event_id: str
-    seats: list[str] = Field(examples=[["A-07", "A-08"]])
-    unit_price: int = Field(description="Catalogue price per seat, minor units.", examples=[5000])
-    currency: str = Field(examples=["USD"])
-    expires_at: str = Field(examples=["2026-11-24T18:00:20+00:00"])
+    seats: list[str]
+    unit_price: int = Field(description="Catalogue price per seat, minor units.")
+    currency: str
+    expires_at: str
     state: Literal["HELD", "SOLD"]
 
 
 class ConfirmRequest(_In):
     """Turn a hold into a sale."""
+
+    model_config = _shown({"hold_id": _HOLD_ID, "token": _FENCE})
 
     hold_id: Identifier
     token: Identifier
@@ -47,38 +84,46 @@ class ConfirmRequest(_In):
 class ReleaseRequest(_In):
     """Give a hold back; an unknown id leaves a tombstone, so that a late hold of it is refused."""
 
+    model_config = _shown({"hold_id": _HOLD_ID})
+
     hold_id: Identifier
 
 
 class HoldStatus(BaseModel):
     """Where a hold stands."""
 
+    model_config = _shown({"hold_id": _HOLD_ID, "state": "SOLD", "seats": ["A-07", "A-08"]})
+
     hold_id: str
-    state: str = Field(examples=["SOLD"])
+    state: str
     seats: list[str]
 
 
 class Money(BaseModel):
     """An amount in minor units."""
 
-    amount_minor: int = Field(examples=[5000])
-    currency: str = Field(examples=["USD"])
+    amount_minor: int
+    currency: str
 
 
 class EventView(BaseModel):
     """An event and its counters: capacity = available + held + sold."""
 
-    event_id: str = Field(examples=["concert-01"])
-    name: str = Field(examples=["Noche de Boleros"])
+    model_config = _shown(_EVENT)
+
+    event_id: str
+    name: str
     price: Money
-    capacity: int = Field(examples=[96])
-    available: int = Field(examples=[90])
-    held: int = Field(examples=[2])
-    sold: int = Field(examples=[4])
+    capacity: int
+    available: int
+    held: int
+    sold: int
 
 
 class EventList(BaseModel):
     """All events."""
+
+    model_config = _shown({"events": [_EVENT]})
 
     events: list[EventView]
 
@@ -86,14 +131,24 @@ class EventList(BaseModel):
 class SeatView(BaseModel):
     """One seat of the map."""
 
-    seat: str = Field(examples=["A-07"])
-    row: str = Field(examples=["A"])
-    number: int = Field(examples=[7])
+    seat: str
+    row: str
+    number: int
     state: Literal["free", "held", "sold"]
 
 
 class SeatMap(BaseModel):
     """The seats of one event, best first."""
+
+    model_config = _shown(
+        {
+            "event_id": "concert-01",
+            "seats": [
+                {"seat": "A-07", "row": "A", "number": 7, "state": "sold"},
+                {"seat": "A-08", "row": "A", "number": 8, "state": "free"},
+            ],
+        }
+    )
 
     event_id: str
     seats: list[SeatView]
@@ -102,5 +157,7 @@ class SeatMap(BaseModel):
 class ResetRequest(_In):
     """Leave exactly `seats` free seats."""
 
-    event_id: Identifier = Field(examples=["concert-01"])
-    seats: int = Field(ge=0, le=100_000, examples=[1])
+    model_config = _shown({"event_id": "concert-01", "seats": 1})
+
+    event_id: Identifier
+    seats: int = Field(ge=0, le=100_000)

@@ -70,6 +70,10 @@ def routes() -> APIRouter:
     @router.post(
         "/send",
         summary="Enviar un aviso · Send a message",
+        description="Guarda uno o varios avisos y después los entrega; el mismo `notification_id` "
+        "se entrega una vez · Stores one or several messages, then delivers them; the same "
+        "`notification_id` is delivered once.",
+        response_description="Hasta dónde llegó · How far it came",
         responses=refusals(StorageUnavailable),
     )
     async def send(svc: Svc, request: SendRequest) -> SendResult | SendResults:
@@ -87,6 +91,9 @@ def routes() -> APIRouter:
     @router.get(
         "/messages",
         summary="Avisos, los últimos primero · Messages, newest first",
+        description="El buzón: qué se envió a quién, y qué sigue pendiente · The mailbox: what was "
+        "sent to whom, and what still waits.",
+        response_description="Los avisos · The messages",
         responses=refusals(StorageUnavailable),
     )
     async def messages(
@@ -107,6 +114,9 @@ def routes() -> APIRouter:
     @router.post(
         "/messages/{notification_id}/resend",
         summary="Reenviar un aviso muerto · Send a dead message again",
+        description="Un aviso cuya dirección fue rechazada se intenta otra vez, a la dirección "
+        "corregida · A message whose address was refused is tried again, at the corrected address.",
+        response_description="Si se reenvía, y el aviso · Whether it is sent again, and the message",
         responses=refusals(NotFound, StorageUnavailable),
     )
     async def resend(svc: Svc, notification_id: NotificationId, request: ResendRequest) -> Resent:

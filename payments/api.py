@@ -49,6 +49,10 @@ def routes() -> APIRouter:
     @router.post(
         "/pay",
         summary="Autorizar un pago · Authorize a payment",
+        description="Aparta dinero bajo una referencia, sin cobrarlo; repetir la referencia es "
+        "seguro · Sets money aside under a reference without taking it; repeating the reference is "
+        "safe.",
+        response_description="Autorizado · Authorized",
         responses=refusals(
             PaymentDeclined, PaymentCancelled, KeyReused, ProviderUnknown, StorageUnavailable
         ),
@@ -61,6 +65,9 @@ def routes() -> APIRouter:
     @router.post(
         "/capture",
         summary="Cobrar lo autorizado · Capture what was authorized",
+        description="Cobra uno o varios pagos autorizados; en grupo, cada uno con su resultado · "
+        "Takes one or several authorized payments; in a group each has its own result.",
+        response_description="Cobrado · Captured",
         responses=refusals(PaymentCancelled, PaymentNotFound, ProviderUnknown, StorageUnavailable),
     )
     async def capture(svc: Svc, request: CaptureRequest) -> PaymentView | CaptureResults:
@@ -76,6 +83,11 @@ def routes() -> APIRouter:
     @router.post(
         "/cancel",
         summary="Anular o devolver · Void or refund",
+        description="Anula lo autorizado o devuelve lo cobrado, lo que toque; de una referencia "
+        "desconocida deja una lápida, para que un `/pay` tardío no mueva dinero · Voids what was "
+        "authorized or refunds what was captured; an unknown reference leaves a tombstone, so that "
+        "a late `/pay` moves no money.",
+        response_description="Cómo queda el pago · How the payment stands",
         responses=refusals(StorageUnavailable),
     )
     async def cancel(svc: Svc, request: CancelRequest) -> PaymentView:
@@ -84,6 +96,9 @@ def routes() -> APIRouter:
     @router.get(
         "/payments/{payment_ref}",
         summary="Estado de un pago · State of a payment",
+        description="Lo que nuestros libros dicen de una referencia, `<reserva>.<intento>` · What "
+        "our books say of a reference, `<reservation>.<attempt>`.",
+        response_description="El pago · The payment",
         responses=refusals(PaymentNotFound, StorageUnavailable),
     )
     async def payment(svc: Svc, payment_ref: PaymentRef) -> PaymentView:

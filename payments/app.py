@@ -55,6 +55,7 @@ def create_app(
             store = Store(writer, runtime, metrics)
             payments = Payments(store, mover, settings, runtime, metrics)
             payments.reach = chassis.faults.reach
+            chassis.traffic["provider"] = payments.traffic
             settle = Settle(payments, gauge)
 
             async def serves() -> bool:

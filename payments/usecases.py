@@ -7,11 +7,12 @@ nothing about what was begun.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from chassis.errors import StorageUnavailable
 from chassis.runtime import Runtime
 from chassis.telemetry import Metrics
+from chassis.traffic import Traffic
 from payments.clients import NoAnswer, OutOfOrder, Provider, Verdict
 from payments.domain import PENDING, PaymentEvent, PaymentState
 from payments.errors import KeyReused, ProviderUnknown
@@ -106,9 +107,12 @@ class Payments:
         self.reach: Callable[..., None] = lambda *_: None
         # Always taken after a turn, never before: so nobody who has a slot waits for one who wants it.
         self.slots = asyncio.Semaphore(PROVIDER_CALLS)
+        self._traffic = Traffic(runtime.mono)
         policy = Policy(attempt_s=settings.provider_timeout_s)
         self._calls = policy.bind(
-            "payments.provider", runtime.resilience, (metrics.on_policy_event,)
+            "payments.provider",
+            runtime.resilience,
+            (metrics.on_policy_event, self._traffic.on_event),
         )
 
     def now(self) -> float:
@@ -123,9 +127,22 @@ class Payments:
             OutOfOrder: The provider decided against it.
         """
         self.reach("provider", state, "before")
-        answer = await self._calls.call(call)
+        began_s = self._traffic.began()
+        try:
+            answer = await self._calls.call(call)
+        except Exception as error:
+            self._traffic.ended(began_s, well=isinstance(error, OutOfOrder))
+            raise
+        except BaseException:
+            self._traffic.left()
+            raise
+        self._traffic.ended(began_s, well=True)
         self.reach("provider", state, "called")
         return answer
+
+    def traffic(self) -> dict[str, Any]:
+        """What goes to the provider, as `chassis.traffic` says it."""
+        return self._traffic.picture({}, has_breaker=False)
 
     async def postpone(self, row: PaymentRow, error: Exception) -> None:
         """Ask the provider again later: full jitter, 0.2 s doubling to 10 s."""

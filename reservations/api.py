@@ -2,17 +2,19 @@
 
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Depends, Header, Path, Response
 
 from chassis.catalogue import MESSAGES, language
 from chassis.errors import StorageUnavailable
 from chassis.fastpath import reply, running
-from chassis.openapi import refusals
-from reservations import errors, usecases
-from reservations.domain import PUBLIC_STATUS, Reservation, State
+from chassis.openapi import answer, refusals
+from reservations import domain, errors, usecases
+from reservations.domain import PUBLIC_STATUS, Errand, Line, Reservation, State, timeline
 from reservations.schemas import (
+    PENDING,
+    REFUNDING,
     Answer,
     Moment,
     Money,
@@ -20,10 +22,10 @@ from reservations.schemas import (
     ReservationView,
     ReserveRequest,
 )
-from reservations.store import Notice
 from reservations.usecases import Outcome, Reservations
 
 Svc = Annotated[Reservations, Depends(running)]
+ReservationId = Annotated[str, Path(examples=["r1f0c7d9a4b6e8325d17c09be2fa4d318"])]
 Token = Annotated[str | None, Header(alias="X-Manage-Token", max_length=200)]
 
 
@@ -69,26 +71,40 @@ async def _answer(svc: Reservations, outcome: Outcome) -> Answer:
 
 async def _is_mail_out(svc: Reservations, row: Reservation) -> bool:
     try:
-        _, _, notice = await svc.sagas.view(row.reservation_id)
+        _, _, errands = await svc.sagas.view(row.reservation_id)
     except (
         StorageUnavailable
     ):  # of the mail nothing is known; of the seat and the money everything is
         return False
-    return _is_sent(svc, notice)
+    notice = _notice(_known(svc, errands))
+    return notice is not None and notice.state == "SENT"
 
 
-def _is_sent(svc: Reservations, notice: Notice | None) -> bool:
-    return notice is not None and (notice.state == "SENT" or notice.key in svc.mailed)
+def _known(svc: Reservations, errands: list[Errand]) -> list[Errand]:
+    """What is owed, with what the outbox has not ticked off yet."""
+    return [
+        errand._replace(state=mark.state, sent_at=mark.at, detail=mark.detail)
+        if (mark := svc.mailed.get(errand.key)) is not None and errand.state == "PENDING"
+        else errand
+        for errand in errands
+    ]
+
+
+def _notice(errands: list[Errand]) -> Errand | None:
+    """The last notice to the buyer."""
+    return next((errand for errand in reversed(errands) if errand.kind == "notify"), None)
 
 
 def _view(
     svc: Reservations,
     row: Reservation,
-    log: list[tuple[Any, ...]],
-    notice: Notice | None,
+    log: list[Line],
+    errands: list[Errand],
     manage_token: str | None,
 ) -> ReservationView:
     mine = usecases.owns(row, manage_token)
+    errands = _known(svc, errands)
+    notice = _notice(errands)
     cancelled = PUBLIC_STATUS[row.state] == "cancelled"
     return ReservationView.model_validate(
         {
@@ -101,19 +117,20 @@ def _view(
             "total": _total(row),
             "notification": Notification(sent=False)
             if notice is None
-            else _notification(sent=_is_sent(svc, notice), dead=notice.state == "DEAD"),
+            else _notification(sent=notice.state == "SENT", dead=notice.state == "DEAD"),
             "reason": row.reason,
             "email": row.email if mine else None,
-            "timeline": [
-                Moment(
-                    at=datetime.fromtimestamp(at, UTC).isoformat(),
-                    step=step,
-                    attempt=attempt,
-                    outcome=outcome,
-                    detail=detail,
-                )
-                for at, step, attempt, outcome, detail in log
-            ],
+            "timeline": [_moment(one) for one in timeline(log, errands, row.attempt)],
+        }
+    )
+
+
+def _moment(one: domain.Moment) -> Moment:
+    return Moment.model_validate(
+        {
+            **one._asdict(),
+            "at": datetime.fromtimestamp(one.at, UTC).isoformat(),
+            "duration_ms": None if one.took_s is None else round(one.took_s * 1000),
         }
     )
 
@@ -126,9 +143,14 @@ def routes() -> APIRouter:
     @router.post(
         "/reserve",
         summary="Reservar · Reserve",
+        description="Una entrega de la solicitud de un comprador: guarda la reserva y la lleva por "
+        "la saga; la misma clave recibe la misma reserva · One delivery of a buyer's request: "
+        "stores the reservation and takes it through the saga; the same key gets the same "
+        "reservation.",
         response_model=Answer,
+        response_description="Confirmada, o como quedó · Confirmed, or as it stands",
         responses={
-            202: {"model": Answer, "description": "Resultado pendiente · Outcome still open"},
+            202: answer("Resultado pendiente · Outcome still open", PENDING, model=Answer),
             **refusals(*errors.BY_REASON.values(), errors.KeyReused, errors.RequestInProgress),
         },
     )
@@ -142,16 +164,26 @@ def routes() -> APIRouter:
     @router.get(
         "/reservations/{reservation_id}",
         summary="Estado y línea de tiempo · State and timeline",
+        description="La reserva y cada paso de su saga; el correo solo con `X-Manage-Token` · The "
+        "reservation and every step of its saga; the e-mail address only with `X-Manage-Token`.",
+        response_description="La reserva · The reservation",
         responses=refusals(errors.ReservationNotFound, StorageUnavailable),
     )
-    async def show(svc: Svc, reservation_id: str, manage_token: Token = None) -> ReservationView:
+    async def show(
+        svc: Svc, reservation_id: ReservationId, manage_token: Token = None
+    ) -> ReservationView:
         return _view(svc, *await svc.sagas.view(reservation_id), manage_token)
 
     @router.post(
         "/reservations/{reservation_id}/cancel",
         summary="Cancelar y devolver el dinero · Cancel and refund",
+        description="Deshace una reserva confirmada: devuelve el dinero y los asientos · Undoes a "
+        "confirmed reservation: gives back money and seats.",
+        response_description="Dinero devuelto · Refunded",
         responses={
-            202: {"model": ReservationView, "description": "Devolución en curso · Refunding"},
+            202: answer(
+                "Devolución en curso · Refund on its way", REFUNDING, model=ReservationView
+            ),
             **refusals(
                 errors.ReservationNotFound,
                 errors.NotYours,
@@ -162,7 +194,7 @@ def routes() -> APIRouter:
         },
     )
     async def cancel(
-        svc: Svc, reservation_id: str, response: Response, manage_token: Token = None
+        svc: Svc, reservation_id: ReservationId, response: Response, manage_token: Token = None
     ) -> ReservationView:
         row = await usecases.cancel(svc, reservation_id, manage_token or "")
         if row.state is State.REFUNDING:

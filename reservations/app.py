@@ -12,7 +12,7 @@ from chassis.serve import serve
 from chassis.sqlite import Writer
 from reservations import loops, saga
 from reservations.api import routes
-from reservations.clients import Inventory, Notifications, Payments
+from reservations.clients import Inventory, Notifications, Payments, note
 from reservations.loops import Outbox, Recovery
 from reservations.saga import Collaborators
 from reservations.settings import Settings
@@ -34,9 +34,9 @@ def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
                 Writer.open(path, SCHEMA, runtime, metrics, plan=plan)
             )
             upstreams = (
-                chassis.upstream("inventory", settings.inventory_url),
-                chassis.upstream("payments", settings.payments_url),
-                chassis.upstream("notifications", settings.notifications_url),
+                chassis.upstream("inventory", settings.inventory_url, note),
+                chassis.upstream("payments", settings.payments_url, note),
+                chassis.upstream("notifications", settings.notifications_url, note),
             )
             for one in upstreams:
                 stack.push_async_callback(one.aclose)

@@ -5,13 +5,16 @@ Answers that decide become this service's own words; anything else stays `NotSen
 resolve.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self, cast
 
 from chassis.clients import InDoubt, Refused, Upstream
-from reservations.domain import Parcel, Reservation
-from resilience import Breaker, Policy, Retry
+from chassis.runtime import Runtime
+from reservations.domain import Parcel, Reservation, Try
+from resilience import Breaker, Event, Policy, Retry
 
 _BREAKER: Final = Breaker(
     open_cap_s=5.0
@@ -27,6 +30,78 @@ UNDO: Final = Policy(attempt_s=2.0, breaker=_BREAKER)
 CAPTURE: Final = Policy(attempt_s=3.0, breaker=_BREAKER)
 NOTIFY_NOW: Final = Policy(attempt_s=0.5)
 NOTIFY: Final = Policy(attempt_s=3.0, breaker=_BREAKER)
+
+
+MOST_TRIES: Final = 16
+"""So many of the tries of one step are kept."""
+
+_trail: ContextVar[list[Event] | None] = ContextVar("trail", default=None)
+"""Where events are noted while somebody follows; tasks that a step starts note in the same place."""
+
+
+def note(event: Event) -> None:
+    """Listener of the policies of every edge: notes what `Trail` tells."""
+    events = _trail.get()
+    if events is not None and event.kind in _NOTED and len(events) < MOST_TRIES:
+        events.append(event)
+
+
+class Trail:
+    """What is tried within a `with` block: attempts, waits between them, refusals of our own policies."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+
+    def __enter__(self) -> Self:
+        self._token = _trail.set(self._events)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _trail.reset(self._token)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether that was one attempt that went well."""
+        events = self._events
+        return len(events) == 1 and events[0].detail.get("outcome") == "ok"
+
+    def tries(self, runtime: Runtime) -> tuple[Try, ...]:
+        """All of it, in order."""
+        # Events tell the monotonic time, and people another.
+        since = runtime.now().timestamp() - runtime.mono()
+        return tuple(_NOTED[event.kind](event, since + event.at) for event in self._events)
+
+
+def _attempt(event: Event, at: float) -> Try:
+    fact = event.detail
+    outcome, took_s = str(fact["outcome"]), cast("float", fact["duration_s"])
+    why = None if outcome == "ok" else str(fact["status"] or fact["error"])
+    return Try(at, took_s, _service(event), "attempt", outcome, why)
+
+
+def _wait(event: Event, at: float) -> Try:
+    wait_s = cast("float", event.detail["wait_s"])  # it only begins
+    return Try(at + wait_s, wait_s, _service(event), "wait", "waited", str(event.detail["error"]))
+
+
+def _rejected(event: Event, at: float) -> Try:
+    return Try(at, 0.0, _service(event), "error", "rejected", str(event.detail["reason"]))
+
+
+def _service(event: Event) -> str:
+    return event.name.partition(".")[0]
+
+
+_NOTED: Final[Mapping[str, Callable[[Event, float], Try]]] = {
+    "attempt": _attempt,
+    "retry": _wait,
+    "rejected": _rejected,
+}
 
 
 class HoldRefused(Exception):

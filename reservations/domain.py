@@ -4,10 +4,11 @@ Rule 1: every transition of a reservation is in `ARROWS`; `store.py` makes no ot
 Not here: what is called in which state (`saga.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from itertools import accumulate
+from typing import Any, Final, NamedTuple
 
 
 class State(StrEnum):
@@ -79,6 +80,125 @@ class Parcel:
     key: str
     payload: Mapping[str, Any]
     tries: int
+
+
+class Try(NamedTuple):
+    """Something that happened on the way to a step's result.
+
+    Attributes:
+        at: When it ended, epoch seconds.
+        took_s: How long it took.
+        service: Whom it was about.
+        kind: `attempt`, `wait` before the next one, or `error`: a policy of ours let nothing out.
+        outcome: `ok`, `failed`, `timeout`, `cancelled`; `waited`; `rejected`.
+        detail: Why.
+    """
+
+    at: float
+    took_s: float
+    service: str | None
+    kind: str
+    outcome: str
+    detail: str | None
+
+
+class Line(NamedTuple):
+    """One line of a reservation's log: a step's result, or that it had none (then it leads nowhere)."""
+
+    at: float
+    step: str
+    attempt: int
+    from_state: str | None
+    to_state: str
+    detail: str | None
+    tries: tuple[Try, ...]
+
+
+class Errand(NamedTuple):
+    """What a reservation owes to others, as the outbox has it. Instants are epoch seconds."""
+
+    key: str
+    kind: str
+    state: str
+    created_at: float
+    sent_at: float | None
+    detail: str | None
+
+
+class Moment(NamedTuple):
+    """One moment of a reservation's timeline: it ends at `at` (epoch seconds), after `took_s`; None of an instant."""
+
+    at: float
+    step: str
+    attempt: int
+    outcome: str
+    detail: str | None
+    took_s: float | None
+    service: str | None
+    kind: str
+
+
+SERVICE_OF: Final = {
+    "accept": "reservations",
+    "hold": "inventory",
+    "authorize": "payments",
+    "sell": "inventory",
+    "cancel": "reservations",
+    "recover": "reservations",
+    "capture": "payments",
+    "notify": "notifications",
+}
+"""Who does a step; those that undo concern two."""
+
+_INSTANTS: Final = ("accept", "cancel")  # somebody asked: what was before has nothing to do with it
+_ERRAND_KINDS: Final = {"PENDING": "wait", "DEAD": "error"}
+
+
+def timeline(log: Sequence[Line], errands: Sequence[Errand], attempt: int) -> list[Moment]:
+    """Everything that happened to a reservation, in order.
+
+    Args:
+        log: Its log.
+        errands: What it owes to others.
+        attempt: The one that was confirmed, if any was: the last.
+    """
+    found: list[Moment] = []
+    ended_at = 0.0
+    for line in log:
+        what = (line.step, line.attempt)
+        tries = [
+            Moment(one.at, *what, one.outcome, one.detail, one.took_s, one.service, one.kind)
+            for one in line.tries
+        ]
+        began_at = min((one.at - one.took_s for one in line.tries), default=ended_at)
+        took_s = None if line.step in _INSTANTS else max(0.0, line.at - began_at)
+        service, kind = SERVICE_OF.get(line.step), _kind(line)
+        told = Moment(line.at, *what, line.to_state, line.detail, took_s, service, kind)
+        found += [one for one in tries if one.at <= line.at]
+        # After a failure, the wait for the next try.
+        found += [told, *(one for one in tries if one.at > line.at)]
+        ended_at = found[-1].at
+    # Instants of one clock may be equal, and those of two may contradict each other: the log's order counts.
+    order = list(accumulate((moment.at for moment in found), max))
+    found += [_errand(errand, attempt) for errand in errands]
+    order += [moment.at for moment in found[len(order) :]]
+    return [found[index] for index in sorted(range(len(found)), key=order.__getitem__)]
+
+
+def _errand(errand: Errand, attempt: int) -> Moment:
+    took_s = None if errand.sent_at is None else max(0.0, errand.sent_at - errand.created_at)
+    at, kind = errand.sent_at or errand.created_at, _ERRAND_KINDS.get(errand.state, "step")
+    told = (errand.state, errand.detail, took_s, SERVICE_OF[errand.kind], kind)
+    return Moment(at, errand.kind, attempt, *told)
+
+
+def _kind(line: Line) -> str:
+    if line.from_state == line.to_state:
+        # Nobody drove it until it was taken over; any other step that leads nowhere has failed.
+        return "wait" if line.step == "recover" else "error"
+    if line.to_state in (State.CANCELLING, State.REFUSED):
+        return "error"
+    return "compensation" if line.step in ("undo", "refund") else "step"
 
 
 S = State

@@ -15,10 +15,11 @@ to make; one that learns nothing raises `Stuck`, and whoever drives it decides w
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from chassis.clients import InDoubt, NotSent
+from chassis.runtime import Runtime
 from reservations.clients import (
     Declined,
     HoldGone,
@@ -27,8 +28,9 @@ from reservations.clients import (
     Notifications,
     PaymentGone,
     Payments,
+    Trail,
 )
-from reservations.domain import END_OF, Reservation, State
+from reservations.domain import END_OF, Reservation, State, Try
 from reservations.store import Arrow
 from resilience import deadline, without_deadline
 
@@ -48,7 +50,13 @@ class Collaborators:
 
 
 class Stuck(Exception):
-    """The step has no result: nobody knows what the callee did, or it did nothing. Try again later."""
+    """The step has no result: nobody knows what the callee did, or it did nothing. Try again later.
+
+    Attributes:
+        tries: What was tried.
+    """
+
+    tries: tuple[Try, ...] = ()
 
 
 Action = Callable[[Collaborators, Reservation, bool], Awaitable[Arrow]]
@@ -179,6 +187,26 @@ POINTS: Final = (
     *(f"notice.{moment}" for moment in ("before", "called")),
 )
 """Where `crash_at` can end the process: around every step's call, after every commit, by the table above."""
+
+
+async def taken(
+    step: Step, others: Collaborators, row: Reservation, runtime: Runtime, *, inline: bool
+) -> Arrow:
+    """Take a step. Its arrow knows what was tried on the way, unless that was one attempt that went well.
+
+    Raises:
+        Stuck: Likewise.
+    """
+    with Trail() as trail:
+        try:
+            arrow = await step.action(others, row, inline)
+        except Stuck as stuck:
+            stuck.tries = trail.tries(runtime)
+            raise
+    # After a failure even that one attempt says something: when it began.
+    if trail.is_plain and not row.tries:
+        return arrow
+    return replace(arrow, tries=trail.tries(runtime))
 
 
 def cancelling(step: str, reason: str, detail: str | None, *, pay: bool = False) -> Arrow:

@@ -18,7 +18,7 @@ from chassis.errors import StorageUnavailable
 from chassis.runtime import Runtime
 from reservations import errors
 from reservations.domain import END_OF, FORWARD, OPEN, Parcel, Reservation, State, when_unknown
-from reservations.saga import STEPS, Collaborators, Stuck, cancelling, notice_of
+from reservations.saga import STEPS, Collaborators, Stuck, cancelling, notice_of, taken
 from reservations.schemas import ReserveRequest
 from reservations.settings import Settings
 from reservations.store import Arrow, Fenced, Forgone, Mark, OutboxStore, SagaStore
@@ -266,7 +266,7 @@ async def drive(svc: Reservations, progress: Progress, *, budget_s: float | None
         progress.fenced = True
         log.warning("driver_fenced", detail=str(fenced))
     except Stuck as stuck:
-        await _postpone(svc, progress.row, str(stuck))
+        await _postpone(svc, progress.row, stuck)
     except Exception:
         progress.lost = True
         log.exception("driver_crashed", reservation_id=progress.row.reservation_id)
@@ -275,7 +275,7 @@ async def drive(svc: Reservations, progress: Progress, *, budget_s: float | None
 async def _run_steps(svc: Reservations, progress: Progress, *, inline: bool) -> None:
     while (step := STEPS.get(progress.row.state)) is not None:
         svc.reach(step.name, "before")
-        arrow = await step.action(svc.others, progress.row, inline)
+        arrow = await taken(step, svc.others, progress.row, svc.runtime, inline=inline)
         svc.reach(step.name, "called")
         await _commit(svc, progress, arrow)
 
@@ -289,10 +289,11 @@ async def _commit(svc: Reservations, progress: Progress, arrow: Arrow) -> None:
             svc.outbox.wake(kind)
 
 
-async def _postpone(svc: Reservations, row: Reservation, detail: str) -> None:
+async def _postpone(svc: Reservations, row: Reservation, stuck: Stuck) -> None:
     delay_s = full_jitter_s(row.tries + 1, 0.5, 10.0, svc.runtime.resilience.random)
     try:
-        await svc.sagas.postpone(row, delay_s=delay_s, step=STEPS[row.state].name, detail=detail)
+        failed = Arrow(row.state, STEPS[row.state].name, {}, str(stuck), tries=stuck.tries)
+        await svc.sagas.postpone(row, failed, delay_s=delay_s)
     except StorageUnavailable:
         log.warning(
             "postpone_failed", reservation_id=row.reservation_id
@@ -312,7 +313,8 @@ async def _notify_inline(svc: Reservations, progress: Progress) -> None:
     svc.reach("notice", "called")
     progress.mail_sent = statuses.get(parcel.key) == "delivered"
     if progress.mail_sent:
-        svc.mailed[parcel.key] = Mark(parcel.key, "SENT", "delivered")
+        delivered_at = svc.runtime.now().timestamp()
+        svc.mailed[parcel.key] = Mark(parcel.key, "SENT", "delivered", at=delivered_at)
 
 
 async def write_off(svc: Reservations) -> None:

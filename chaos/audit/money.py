@@ -9,6 +9,7 @@ MONEY: Final = (
         "I10",
         "money-is-the-price",
         "Q",
+        "reservation",
         "Cobrado − devuelto = precio si la reserva está confirmada, si no 0; por reserva y por evento.",
         "Captured − refunded = the price if the reservation is confirmed, else 0; per reservation and per event.",
         """
@@ -40,6 +41,7 @@ MONEY: Final = (
         "I11",
         "charged-once",
         "A",
+        "entry",
         "Como mucho un cobro sin devolver por reserva; nunca más devoluciones que cobros; se cobra lo autorizado.",
         "At most one capture not refunded per reservation; never more refunds than captures; what was authorized.",
         """
@@ -57,6 +59,7 @@ MONEY: Final = (
         "I12",
         "provider-agrees",
         "Q",
+        "ledger",
         "Pagos y proveedor dicen lo mismo de cada referencia; ninguna autorización queda abierta; "
         "ningún cargo sin reserva; los asientos contables suman el saldo.",
         "Payments and provider say the same of every reference; no authorization is left open; no charge without a "
@@ -96,6 +99,7 @@ MONEY: Final = (
         "I13",
         "payments-settled",
         "Q",
+        "payment",
         "Ningún pago espera al proveedor.",
         "No payment waits for the provider.",
         """

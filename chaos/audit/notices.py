@@ -9,6 +9,7 @@ NOTICES: Final = (
         "I14",
         "confirmed-owes",
         "A",
+        "ever_confirmed",
         "Toda reserva que se confirmó debe su cobro y exactamente un aviso, desde el mismo commit; "
         "toda devuelta, el suyo.",
         "Every reservation that was confirmed owes its capture and exactly one notice, from the same commit; every "
@@ -36,6 +37,7 @@ NOTICES: Final = (
         "I15",
         "delivered-once",
         "Q",
+        "message",
         "Cada aviso llega una vez; otra copia solo donde un envío quedó en duda, y queda contada.",
         "Every notice arrives once; a second copy only where a sending was in doubt, and it is counted.",
         """
@@ -65,6 +67,7 @@ NOTICES: Final = (
         "I16",
         "notices-are-true",
         "Q",
+        "message",
         "Nadie recibe «confirmada» sin confirmación ni «cancelada» sin devolución; toda devolución se avisa.",
         "Nobody is told “confirmed” without a confirmation or “cancelled” without a refund; every refund is told.",
         """
@@ -89,6 +92,7 @@ NOTICES: Final = (
         "I17",
         "outbox-empty",
         "Q",
+        "outbox",
         "El buzón de salida está vacío y lo enviado está en poder de quien lo recibió.",
         "The outbox is empty, and whatever was sent is in its receiver's hands.",
         """

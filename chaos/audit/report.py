@@ -37,6 +37,19 @@ _FACTS: Final = {
 
 _ALL_FACTS: Final = f"SELECT {', '.join(f'({sql})' for sql in _FACTS.values())}"
 
+OPEN: Final = """
+    SELECT (SELECT COUNT(*) FROM reservation WHERE state NOT IN
+            ('CONFIRMED', 'REFUNDED', 'REFUSED', 'DECLINED', 'PAYMENT_TIMEOUT', 'UNAVAILABLE', 'CANCELLED'))
+        + (SELECT COUNT(*) FROM outbox WHERE state = 'PENDING')
+        + (SELECT COUNT(*) FROM hold WHERE state = 'HELD')
+        + (SELECT COUNT(*) FROM payment WHERE state LIKE '%_PENDING')
+        + (SELECT COUNT(*) FROM message WHERE state IN ('ACCEPTED', 'INFLIGHT'))
+    """
+"""How many rows somebody still has to do something about."""
+
+_TABLES: Final = tuple(dict.fromkeys(one.about for one in INVARIANTS))
+_ROWS: Final = f"SELECT {', '.join(f'(SELECT COUNT(*) FROM {table})' for table in _TABLES)}"  # noqa: S608 - constants
+
 _NAMED: Final = {
     "dead_letters": "SELECT notification_id FROM message WHERE state = 'DEAD' ORDER BY 1",
     "second_mails": "SELECT notification_id FROM message WHERE redelivered > 0 ORDER BY 1",
@@ -89,6 +102,8 @@ class Report:
         facts: Counts and sums, money in minor units.
         named: Ids that break nothing and that somebody should see: `dead_letters`, and `second_mails` that a crash or
             a time-out between sending and recording may have made.
+        rows: By table, how many rows were judged.
+        open: How many of them somebody still has to do something about; 0 at rest.
         refusals_not_judged: Refusals for want of seats whose honesty nobody can judge.
         journals: Files that were read.
         settled: False when something was still open at the end of the wait.
@@ -98,6 +113,8 @@ class Report:
     results: tuple[Result, ...]
     facts: dict[str, int] = field(default_factory=dict)
     named: dict[str, list[str]] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+    open: int = 0
     refusals_not_judged: int = 0
     journals: tuple[str, ...] = ()
     settled: bool = True
@@ -120,8 +137,12 @@ class Report:
             "red": self.red,
             "settled": self.settled,
             "waited_s": round(self.waited_s, 2),
+            "open": self.open,
             "journals": list(self.journals),
-            "invariants": [result.as_json() for result in self.results],
+            "invariants": [
+                {**one.as_json(), "checked": self.rows[one.invariant.about] if one.judged else 0}
+                for one in self.results
+            ],
             "facts": self.facts,
             "refusals_not_judged": self.refusals_not_judged,
             **self.named,
@@ -161,6 +182,8 @@ def audit_books(books: Books, *, now: float, recordings: Sequence[Recording] = (
             results=judge(books),
             facts=dict(zip(_FACTS, books.rows(_ALL_FACTS)[0], strict=True)),
             named={name: [row[0] for row in books.rows(sql)] for name, sql in _NAMED.items()},
+            rows=dict(zip(_TABLES, books.rows(_ROWS)[0], strict=True)),
+            open=books.rows(OPEN)[0][0],
             refusals_not_judged=not_judged(books),
             journals=tuple(str(recording.path) for recording in recordings),
         )

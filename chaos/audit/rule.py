@@ -30,6 +30,7 @@ class Invariant:
         number: `I1` …; stable.
         name: Short, stable.
         when: `A` always, `Q` at rest.
+        about: The table of `Books` whose rows it judges.
         es: The sentence in Spanish.
         en: The same in English.
         rule: SQL whose rows `(id, facts)` break it, with `:now` (epoch seconds); or a function that finds them.
@@ -39,6 +40,7 @@ class Invariant:
     number: str
     name: str
     when: Literal["A", "Q"]
+    about: str
     es: str
     en: str
     rule: str | Rule

@@ -65,6 +65,7 @@ SAGAS: Final = (
         "I6",
         "nothing-open",
         "Q",
+        "reservation",
         "Ninguna reserva está a medias (con o sin conductor vivo) y ningún asiento sigue apartado.",
         "No reservation is half-way, with or without a living driver, and no seat is still held.",
         """
@@ -80,6 +81,7 @@ SAGAS: Final = (
         "I18",
         "logs-are-legal",
         "A",
+        "saga_log",
         "Cada bitácora: versiones 1..n sin huecos, cada flecha permitida, y termina en el estado actual.",
         "Every log: versions 1..n without a gap, every arrow legal, and it ends in the present state.",
         f"""

@@ -13,6 +13,7 @@ SEATS: Final = (
         "I1",
         "seats-conserved",
         "A",
+        "hold",
         "Cada evento: asientos = libres + apartados + vendidos; cada apartado vivo tiene justo los suyos.",
         "Per event seats = free + held + sold; every living hold owns exactly the seats it names.",
         """
@@ -33,6 +34,7 @@ SEATS: Final = (
         "I2",
         "one-owner",
         "A",
+        "seat",
         "Ningún asiento está, ni estuvo nunca, en dos apartados vivos a la vez.",
         "No seat is, or ever was, in two living holds at once.",
         """
@@ -58,6 +60,7 @@ SEATS: Final = (
         "I3",
         "holds-expire",
         "A",
+        "hold",
         f"Ningún apartado sobrevive más de {HOLD_ALLOWANCE_S} s a su promesa.",
         f"No hold outlives its promise by more than {HOLD_ALLOWANCE_S} s.",
         f"""
@@ -69,6 +72,7 @@ SEATS: Final = (
         "I4",
         "sold-is-confirmed",
         "Q",
+        "seat",
         "Los asientos vendidos son exactamente los de las reservas confirmadas.",
         "The seats sold are exactly those of the confirmed reservations.",
         """
@@ -93,6 +97,7 @@ SEATS: Final = (
         "I5",
         "the-dead-own-nothing",
         "A",
+        "hold",
         "Los apartados liberados, vencidos, rechazados o lápidas no tienen asientos.",
         "Released, expired and refused holds and tombstones own no seat.",
         """

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from chaos.audit.books import Books, BooksMissing, in_folder
-from chaos.audit.report import judge
+from chaos.audit.report import OPEN, judge
 
 _MOST_WAITS: Final = 10
 """Bound of the whole wait, in lengths of the longest stall."""
@@ -19,16 +19,6 @@ _MOST_WAITS: Final = 10
 _LOOK_EVERY_S: Final = 0.25
 _LOOK_SHARE: Final = 0.25
 """Largest share of the time that looking may take."""
-
-
-_OPEN: Final = """
-    SELECT (SELECT COUNT(*) FROM reservation WHERE state NOT IN
-            ('CONFIRMED', 'REFUNDED', 'REFUSED', 'DECLINED', 'PAYMENT_TIMEOUT', 'UNAVAILABLE', 'CANCELLED'))
-        + (SELECT COUNT(*) FROM outbox WHERE state = 'PENDING')
-        + (SELECT COUNT(*) FROM hold WHERE state = 'HELD')
-        + (SELECT COUNT(*) FROM payment WHERE state LIKE '%_PENDING')
-        + (SELECT COUNT(*) FROM message WHERE state IN ('ACCEPTED', 'INFLIGHT'))
-    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +91,7 @@ def still_open(books: Books) -> int:
         BooksMissing: A database has no tables yet.
     """
     try:
-        return int(books.rows(_OPEN)[0][0])
+        return int(books.rows(OPEN)[0][0])
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
             return 1

@@ -7,7 +7,7 @@ import hmac
 from functools import cache
 from typing import Annotated, Any, Final, Self
 
-from fastapi import APIRouter, Body, Depends, Request
+from fastapi import APIRouter, Body, Depends, Path, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -57,8 +57,24 @@ class FaultSwitch(BaseModel):
         return self.enabled is False or (self.enabled is None and self.seconds == 0)
 
 
+_ON: Final[dict[str, Any]] = {
+    "name": "latency",
+    "summary_es": "Cada petición espera unos segundos y después se ejecuta igualmente.",
+    "summary_en": "Every request waits some seconds and then runs all the same.",
+    "enabled": True,
+    "has_seconds": True,
+    "seconds": 20.0,
+    "probability": 1.0,
+    "route": "/pay",
+    "left_s": 300.0,
+    "points": [],
+}
+
+
 class FaultView(BaseModel):
     """One fault and its state."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_ON]})
 
     name: str
     summary_es: str
@@ -78,29 +94,29 @@ class FaultView(BaseModel):
 class FaultList(BaseModel):
     """Every fault of one service."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"service": "payments", "faults": [_ON]}]}
+    )
+
     service: str
     faults: list[FaultView]
 
 
-_EXAMPLES: Final[dict[str, Any]] = {
-    "on": {"summary": "Encender", "value": {"enabled": True}},
-    "slow": {"summary": "Encender con duración", "value": {"seconds": 20}},
-    "off": {"summary": "Apagar", "value": {"enabled": False}},
+SWITCH_EXAMPLES: Final[dict[str, Any]] = {
+    "on": {"summary": "Encender · Switch on", "value": {"enabled": True}},
+    "slow": {"summary": "Encender con duración · With a length", "value": {"seconds": 20}},
+    "off": {"summary": "Apagar · Switch off", "value": {"enabled": False}},
     "flaky": {
-        "summary": "Una de cada cinco",
+        "summary": "Una de cada cinco · One in five",
         "value": {"enabled": True, "probability": 0.2, "ttl_s": 60},
     },
 }
-_REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
-    401: {"description": "`unauthorized`", "content": {_MEDIA_TYPE: {}}},
-}
-_SWITCH_REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
-    **_REFUSALS,
-    404: {"description": "`fault_not_found`", "content": {_MEDIA_TYPE: {}}},
-}
+"""Bodies of a switch for the docs page."""
+
 _TEXTS: Final = {
     "unauthorized": ("Falta autorización", "Unauthorized"),
     "fault_not_found": ("Fallo desconocido", "Unknown fault"),
+    "invalid_request": ("Datos no válidos", "Invalid request"),
 }
 _DETAILS: Final = {
     "unauthorized": (
@@ -111,7 +127,45 @@ _DETAILS: Final = {
         "Este servicio no tiene ese fallo; GET /chaos los enumera.",
         "This service does not have that fault; GET /chaos lists them.",
     ),
+    "invalid_request": (
+        "Hay datos que corregir; «errors» dice cuáles y por qué.",
+        "Some data needs correcting; “errors” says which and why.",
+    ),
 }
+
+
+def _documented(status: int, code: str) -> dict[int | str, dict[str, Any]]:
+    """A refusal for the docs page, with an example in each language."""
+    examples: dict[str, dict[str, Any]] = {
+        f"{code}.{lang}": {
+            "summary": _TEXTS[code][english],
+            "value": _document(status, code, "/chaos", "0f8fad5bd9cb4", english=english),
+        }
+        for english, lang in enumerate(("es", "en"))
+    }
+    if code == "invalid_request":
+        examples[f"{code}.es"]["value"]["errors"] = [
+            {"field": "ttl_s", "reason": "Debe ser mayor que 0."}
+        ]
+        examples[f"{code}.en"]["value"]["errors"] = [
+            {"field": "ttl_s", "reason": "Must be greater than 0."}
+        ]
+    media = {"schema": {"type": "object"}, "examples": examples}
+    return {status: {"description": f"`{code}`", "content": {_MEDIA_TYPE: media}}}
+
+
+def _document(
+    status: int, code: str, instance: str, request_id: str | None, *, english: int | bool
+) -> dict[str, Any]:
+    return {
+        "type": f"/problems/{code}",
+        "code": code,
+        "title": _TEXTS[code][english],
+        "status": status,
+        "detail": _DETAILS[code][english],
+        "instance": instance,
+        "request_id": request_id,
+    }
 
 
 async def _own(request: Request) -> Faults:
@@ -130,12 +184,19 @@ def control_routes() -> APIRouter:
     every call must carry; None or "" leaves the switches open (loopback only).
     """
     router = APIRouter(tags=["chaos"])
+    refusals = _documented(401, "unauthorized")
+    switch_refusals = (
+        refusals | _documented(404, "fault_not_found") | _documented(422, "invalid_request")
+    )
 
     @router.get(
         "/chaos",
         response_model=FaultList,
-        responses=_REFUSALS,
+        responses=refusals,
         summary="Fallos y su estado · Faults and their state",
+        description="Qué se puede romper en este servicio, y qué está roto ahora · What can be "
+        "broken in this service, and what is broken now.",
+        response_description="Los fallos · The faults",
     )
     async def list_faults(request: Request, faults: Own) -> Response | FaultList:
         return _refusal(request) or _view_all(faults)
@@ -143,8 +204,11 @@ def control_routes() -> APIRouter:
     @router.delete(
         "/chaos",
         response_model=FaultList,
-        responses=_REFUSALS,
+        responses=refusals,
         summary="Apagar todos los fallos · Switch every fault off",
+        description="Todo vuelve a su sitio en este servicio · Everything is as before in this "
+        "service.",
+        response_description="Los fallos, apagados · The faults, off",
     )
     async def switch_all_off(request: Request, faults: Own) -> Response | FaultList:
         refusal = _refusal(request)
@@ -156,14 +220,17 @@ def control_routes() -> APIRouter:
     @router.post(
         "/chaos/{fault}",
         response_model=FaultView,
-        responses=_SWITCH_REFUSALS,
+        responses=switch_refusals,
         summary="Encender o apagar · Switch on or off",
+        description="Un fallo, por un tiempo: se apaga solo tras `ttl_s` segundos · One fault, for "
+        "a while: it switches itself off after `ttl_s` seconds.",
+        response_description="El fallo · The fault",
     )
     async def switch(
         request: Request,
         faults: Own,
-        fault: str,
-        order: Annotated[FaultSwitch, Body(openapi_examples=_EXAMPLES)],
+        fault: Annotated[str, Path(examples=["latency"])],
+        order: Annotated[FaultSwitch, Body(openapi_examples=SWITCH_EXAMPLES)],
     ) -> Response | FaultView:
         refusal = _refusal(request)
         if refusal is not None:
@@ -237,15 +304,13 @@ def _is_allowed(request: Request) -> bool:
 def _problem(request: Request, status: int, code: str) -> JSONResponse:
     english = request.headers.get("accept-language", "").strip().lower().startswith("en")
     return JSONResponse(
-        {
-            "type": f"/problems/{code}",
-            "code": code,
-            "title": _TEXTS[code][english],
-            "status": status,
-            "detail": _DETAILS[code][english],
-            "instance": request.url.path,
-            "request_id": request.headers.get("x-request-id"),
-        },
+        _document(
+            status,
+            code,
+            request.url.path,
+            request.headers.get("x-request-id"),
+            english=english,
+        ),
         status,
         headers={"x-outcome": "final", "content-language": "en" if english else "es"}
         | ({"www-authenticate": "Bearer"} if status == 401 else {}),

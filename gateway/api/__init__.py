@@ -14,4 +14,6 @@ def routes(*, lab_mode: bool) -> list[APIRouter]:
         documents.routes(),
         pages.routes(lab_mode=lab_mode),
     ]
-    return [*shop, lab.routes(), lab.relay_routes()] if lab_mode else shop
+    if not lab_mode:
+        return shop
+    return [*shop, lab.routes(), lab.trial_routes(), lab.relay_routes()]

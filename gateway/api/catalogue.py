@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from chassis.errors import BadUpstream
 from chassis.openapi import refusals
 from gateway import errors
-from gateway.api.parts import NO_STORE, Svc
+from gateway.api.parts import NO_STORE, EventId, Svc
 from gateway.schemas import EventList, SeatList
 
 EVENT_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -25,8 +25,13 @@ def routes() -> APIRouter:
         "/events",
         tags=["eventos · events"],
         summary="Eventos y asientos que quedan · Events and seats left",
+        description="Qué se puede comprar, a qué precio y cuántos asientos quedan · What can be "
+        "bought, at which price, and how many seats are left.",
         response_model=None,
-        responses={200: {"model": EventList}, **refusals(errors.CatalogueUnavailable, BadUpstream)},
+        responses={
+            200: {"model": EventList, "description": "Los eventos · The events"},
+            **refusals(errors.CatalogueUnavailable, BadUpstream),
+        },
     )
     async def events(svc: Svc) -> JSONResponse:
         return JSONResponse((await svc.inventory.events()).model_dump(), headers=NO_STORE)
@@ -35,13 +40,15 @@ def routes() -> APIRouter:
         "/events/{event_id}/seats",
         tags=["eventos · events"],
         summary="Mapa de asientos · Seat map",
+        description="Cada asiento de un evento: libre, apartado o vendido · Every seat of an "
+        "event: free, held or sold.",
         response_model=None,
         responses={
-            200: {"model": SeatList},
+            200: {"model": SeatList, "description": "Los asientos · The seats"},
             **refusals(errors.EventNotFound, errors.CatalogueUnavailable, BadUpstream),
         },
     )
-    async def seats(svc: Svc, event_id: str) -> JSONResponse:
+    async def seats(svc: Svc, event_id: EventId) -> JSONResponse:
         if not EVENT_ID.fullmatch(event_id):
             raise errors.EventNotFound(event_id=event_id[:100])
         return JSONResponse((await svc.inventory.seats(event_id)).model_dump(), headers=NO_STORE)

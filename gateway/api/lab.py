@@ -1,26 +1,35 @@
-"""The lab: fault switches, reset, race and flood, and the relay behind "Try it out". Lab mode only.
+"""The lab: fault switches, reset, race and flood, the auditor, and the relay behind "Try it out". Lab mode only.
 
 With a `CHAOS_TOKEN`, whatever changes something needs it as a bearer token.
 """
 
 import hmac
 from dataclasses import asdict
+from enum import Enum
 from functools import cache
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import httpx
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Body, Depends, Path, Request
 from fastapi.responses import Response
 
 from chaos.faults import SCENARIOS
-from chaos.faults.control import FaultSwitch
+from chaos.faults.control import SWITCH_EXAMPLES, FaultSwitch, FaultView
 from chassis.errors import BadUpstream, NotFound, Unauthorized
-from chassis.openapi import refusals
+from chassis.openapi import answer, refusals
 from gateway import usecases
-from gateway.api.parts import Svc
-from gateway.errors import CatalogueUnavailable, EventBusy, EventNotFound, MeshBusy
-from gateway.schemas import CrowdReport, LoadOrder, RaceOrder, ResetOrder
+from gateway.api.parts import ServiceName, Svc
+from gateway.errors import (
+    AuditUnavailable,
+    CatalogueUnavailable,
+    EventBusy,
+    EventNotFound,
+    MeshBusy,
+)
+from gateway.schemas import AuditReport, CrowdReport, LoadOrder, RaceOrder, ResetOrder
 
+PREFIX: Final = "/api/lab"
+TAGS: Final[list[str | Enum]] = ["laboratorio · lab"]
 METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _PASSED_ON: Final = (
     "content-type",
@@ -31,6 +40,11 @@ _PASSED_ON: Final = (
     "x-deadline-ms",
 )
 _PASSED_BACK: Final = ("content-type", "retry-after", "idempotent-replayed", "x-outcome")
+
+
+_NOTHING_ON: Final[dict[str, Any]] = {
+    "services": [{"service": "inventory", "reachable": True, "faults": []}]
+}
 
 
 async def _may_break(request: Request, svc: Svc) -> None:
@@ -45,11 +59,27 @@ async def _may_break(request: Request, svc: Svc) -> None:
 
 @cache
 def routes() -> APIRouter:
-    """`/api/lab/…`."""
-    router = APIRouter(prefix="/api/lab", tags=["laboratorio · lab"])
+    """`/api/lab/…`: faults and reset."""
+    router = APIRouter(prefix=PREFIX, tags=TAGS)
     guarded = [Depends(_may_break)]
+    _add_faults(router, guarded)
+    _add_reset(router, guarded)
+    return router
 
-    @router.get("/faults", summary="Fallos de los cinco servicios · Faults of all five services")
+
+def _add_faults(router: APIRouter, guarded: list[Any]) -> None:
+    @router.get(
+        "/faults",
+        summary="Fallos de los cinco servicios · Faults of all five services",
+        description="Los seis escenarios del curso y qué está roto ahora en cada servicio · The "
+        "six scenarios of the course and what is broken now in each service.",
+        responses={
+            200: answer(
+                "Escenarios y fallos · Scenarios and faults",
+                {"scenarios": [asdict(SCENARIOS[0])], **_NOTHING_ON},
+            )
+        },
+    )
     async def faults(svc: Svc) -> dict[str, Any]:
         return {
             "scenarios": [asdict(scenario) for scenario in SCENARIOS],
@@ -59,8 +89,13 @@ def routes() -> APIRouter:
     @router.delete(
         "/faults",
         summary="Detener todo · Stop everything",
+        description="Apaga todos los fallos de todos los servicios · Switches off every fault of "
+        "every service.",
         dependencies=guarded,
-        responses=refusals(Unauthorized),
+        responses={
+            200: answer("Todo apagado · All off", _NOTHING_ON),
+            **refusals(Unauthorized),
+        },
     )
     async def all_off(svc: Svc) -> dict[str, Any]:
         return {"services": await svc.mesh.all_off()}
@@ -68,31 +103,58 @@ def routes() -> APIRouter:
     @router.post(
         "/faults/{service}/{fault}",
         summary="Encender o apagar un fallo · Switch a fault",
+        description="Lo mismo que `POST /chaos/{fault}` del servicio; se apaga solo tras `ttl_s` "
+        "segundos · The same as the service's own `POST /chaos/{fault}`; it switches itself off "
+        "after `ttl_s` seconds.",
         dependencies=guarded,
         response_model=None,
-        responses=refusals(Unauthorized, NotFound, CatalogueUnavailable),
+        responses={
+            200: {"model": FaultView, "description": "El fallo · The fault"},
+            **refusals(Unauthorized, NotFound, CatalogueUnavailable),
+        },
     )
-    async def switch(svc: Svc, service: str, fault: str, order: FaultSwitch) -> Response:
+    async def switch(
+        svc: Svc,
+        service: ServiceName,
+        fault: Annotated[str, Path(examples=["latency"])],
+        order: Annotated[FaultSwitch, Body(openapi_examples=SWITCH_EXAMPLES)],
+    ) -> Response:
         wanted = order.model_dump(exclude_unset=True)
         if not fault.replace("_", "").isalnum():
             raise NotFound
         return _passed_back(await svc.mesh.switch(service, fault, wanted))
 
+
+def _add_reset(router: APIRouter, guarded: list[Any]) -> None:
     @router.post(
         "/reset",
         summary="Dejar n asientos libres · Leave n seats free",
+        description="Añade o quita asientos libres de un evento; apartados y vendidos no se tocan "
+        "· Adds or removes free seats of an event; held and sold ones are not touched.",
         dependencies=guarded,
-        responses=refusals(
-            Unauthorized, EventNotFound, EventBusy, CatalogueUnavailable, BadUpstream
-        ),
+        responses={
+            200: answer("Hecho · Done", {"event_id": "concert-01", "available": 20}),
+            **refusals(Unauthorized, EventNotFound, EventBusy, CatalogueUnavailable, BadUpstream),
+        },
     )
     async def reset(svc: Svc, order: ResetOrder) -> dict[str, Any]:
         await svc.inventory.reset(order.event_id, order.seats)
         return {"event_id": order.event_id, "available": order.seats}
 
+
+@cache
+def trial_routes() -> APIRouter:
+    """`/api/lab/…`: race, flood and audit."""
+    router = APIRouter(prefix=PREFIX, tags=TAGS)
+    guarded = [Depends(_may_break)]
+
     @router.post(
         "/race",
         summary="Condición de carrera · Race",
+        description="Deja `seats` asientos libres y suelta a `buyers` compradores a la vez; "
+        "después deja el evento como estaba · Leaves `seats` free seats and lets `buyers` loose at "
+        "once; then puts the event back as it was.",
+        response_description="Qué pasó · What came of it",
         dependencies=guarded,
         responses=refusals(
             Unauthorized, MeshBusy, EventNotFound, EventBusy, CatalogueUnavailable, BadUpstream
@@ -104,11 +166,26 @@ def routes() -> APIRouter:
     @router.post(
         "/load",
         summary="El diluvio · Flood",
+        description="Muchas reservas de muchos compradores a la vez; un 429 se cuenta y no se "
+        "repite · Many reservations by many buyers at once; a 429 is counted and never repeated.",
+        response_description="Qué pasó · What came of it",
         dependencies=guarded,
         responses=refusals(Unauthorized, MeshBusy),
     )
     async def load(svc: Svc, order: LoadOrder) -> CrowdReport:
         return await usecases.flood(svc, order)
+
+    @router.get(
+        "/audit",
+        summary="¿Cuadran los libros? · Are the books true?",
+        description="El auditor lee las cinco bases de datos y juzga cada invariante; no espera al "
+        "reposo · The auditor reads the five databases and judges every invariant; it does not "
+        "wait for rest.",
+        response_description="El veredicto · The verdict",
+        responses=refusals(AuditUnavailable),
+    )
+    async def audit(svc: Svc) -> AuditReport:
+        return await svc.auditor.audit()
 
     return router
 

@@ -1,6 +1,8 @@
-"""The page, and the page of one reservation. Read once, kept in memory: no file is touched per request."""
+"""The page, and the page of one reservation. Read and packed once, kept in memory: no file is touched per request."""
 
+import gzip
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -20,17 +22,34 @@ MEDIA_TYPES: Final[Mapping[str, str]] = {
 }
 
 
+_TAKES_GZIP: Final = re.compile(
+    r"(?:^|,)\s*(?:x-)?gzip\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[^,]*)?(?:,|$)"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _File:
-    content: bytes
     media_type: str
-    etag: str
+    plain: bytes
+    packed: bytes
+    name: str
+
+    @classmethod
+    def of(cls, content: bytes, media_type: str) -> "_File":
+        name = hashlib.sha256(content).hexdigest()[:20]
+        return cls(media_type, content, gzip.compress(content, mtime=0), name)
 
     def answer(self, request: Request) -> Response:
-        headers = {"etag": self.etag, "cache-control": "no-cache"}
-        if request.headers.get("if-none-match") == self.etag:
+        packs = _TAKES_GZIP.search(request.headers.get("accept-encoding", "").lower()) is not None
+        # What is sent differs by encoding, and so must its tag (RFC 9110 §8.8.3.3).
+        etag = f'"{self.name}-gzip"' if packs else f'"{self.name}"'
+        headers = {"etag": etag, "cache-control": "no-cache", "vary": "Accept-Encoding"}
+        if request.headers.get("if-none-match") == etag:
             return Response(status_code=304, headers=headers)
-        return Response(self.content, media_type=self.media_type, headers=headers)
+        if packs:
+            headers["content-encoding"] = "gzip"
+        content = self.packed if packs else self.plain
+        return Response(content, media_type=self.media_type, headers=headers)
 
 
 @cache
@@ -72,6 +91,5 @@ def _read(*, lab_mode: bool) -> Mapping[str, _File]:
             content = entry.read_bytes()
             if lab_mode and suffix == ".html":
                 content = content.replace(b'data-lab="0"', b'data-lab="1"')
-            etag = f'"{hashlib.sha256(content).hexdigest()[:20]}"'
-            found[entry.name] = _File(content, MEDIA_TYPES[suffix], etag)
+            found[entry.name] = _File.of(content, MEDIA_TYPES[suffix])
     return found

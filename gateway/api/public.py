@@ -10,10 +10,11 @@ from fastapi.responses import JSONResponse
 from chassis import problems
 from chassis.errors import BadUpstream, DeadlineGone, InvalidKey, RateLimited, ServiceError
 from chassis.idempotency import checked
-from chassis.openapi import refusals
+from chassis.openapi import answer, refusals
 from gateway import errors, usecases
-from gateway.api.parts import NO_STORE, Svc
+from gateway.api.parts import NO_STORE, ReservationId, Svc
 from gateway.schemas import (
+    CANCELLING_EXAMPLE,
     PendingAnswer,
     ReservationAnswer,
     ReservationView,
@@ -31,8 +32,8 @@ Key = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
-        description="16–128 caracteres visibles; si falta, se crea y se devuelve en esta cabecera · 16–128 visible "
-        "characters; made and returned in this header when missing.",
+        description="16–128 caracteres visibles; si falta, se crea y se devuelve en esta cabecera "
+        "· 16–128 visible characters; made and returned in this header when missing.",
     ),
 ]
 Token = Annotated[
@@ -73,7 +74,7 @@ _RESERVE_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 }
 _CANCEL_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: {"model": ReservationView, "description": "Dinero devuelto · Refunded"},
-    202: {"model": PendingAnswer, "description": "Devolución en curso · Refund on its way"},
+    202: answer("Devolución en curso · Refund on its way", CANCELLING_EXAMPLE, model=PendingAnswer),
     **refusals(
         errors.NotYours,
         errors.ReservationNotFound,
@@ -93,11 +94,21 @@ _CANCEL_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 def routes() -> APIRouter:
     """Reserve, look, cancel."""
     router = APIRouter(prefix="/api")
+    _add_reserve(router)
+    _add_view(router)
+    _add_cancel(router)
+    return router
 
+
+def _add_reserve(router: APIRouter) -> None:
     @router.post(
         "/reserve",
         tags=["reservas · reservations"],
         summary="Reservar asientos · Reserve seats",
+        description="Compra asientos: los aparta, autoriza el pago y los vende, o no hace nada. "
+        "Repite con la misma `Idempotency-Key` sin miedo: es la misma reserva · Buys seats: holds "
+        "them, authorizes the payment and sells them, or does nothing. Repeat with the same "
+        "`Idempotency-Key` without fear: it is the same reservation.",
         response_model=None,
         responses=_RESERVE_ANSWERS,
     )
@@ -113,31 +124,41 @@ def routes() -> APIRouter:
         response.headers["idempotency-key"] = key
         return response
 
+
+def _add_view(router: APIRouter) -> None:
     @router.get(
         "/reservations/{reservation_id}",
         tags=["reservas · reservations"],
         summary="Estado y línea de tiempo · State and timeline",
+        description="Cómo está una reserva y cada paso que dio; el correo solo con "
+        "`X-Manage-Token` · How a reservation stands and every step that it took; the e-mail "
+        "address only with `X-Manage-Token`.",
         response_model=None,
         responses={
-            200: {"model": ReservationView},
+            200: {"model": ReservationView, "description": "La reserva · The reservation"},
             **refusals(errors.ReservationNotFound, errors.RecordsUnavailable, BadUpstream),
         },
     )
     async def reservation(
-        svc: Svc, reservation_id: str, manage_token: Token = None
+        svc: Svc, reservation_id: ReservationId, manage_token: Token = None
     ) -> JSONResponse:
         found = await svc.reservations.view(_reservation_id(reservation_id), manage_token)
         return JSONResponse(found, headers=NO_STORE)
 
+
+def _add_cancel(router: APIRouter) -> None:
     @router.post(
         "/reservations/{reservation_id}/cancel",
         tags=["reservas · reservations"],
         summary="Cancelar y recuperar el dinero · Cancel and get the money back",
+        description="Deshace una reserva confirmada con su `manage_token`: el dinero vuelve y los "
+        "asientos quedan libres · Undoes a confirmed reservation with its `manage_token`: the "
+        "money comes back and the seats are free.",
         response_model=None,
         responses=_CANCEL_ANSWERS,
     )
     async def cancel(
-        request: Request, svc: Svc, reservation_id: str, manage_token: Token = None
+        request: Request, svc: Svc, reservation_id: ReservationId, manage_token: Token = None
     ) -> JSONResponse:
         with deadline(svc.settings.reserve_deadline_s):
             try:
@@ -146,8 +167,6 @@ def routes() -> APIRouter:
                 )
             except ServiceError as refusal:
                 return _refused(refusal, request)
-
-    return router
 
 
 def _told(told: Told) -> JSONResponse:

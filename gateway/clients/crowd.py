@@ -19,13 +19,22 @@ class Heard:
         status: HTTP status; 0 when no answer came.
         code: `status` of a reservation, `code` of a problem, or `no_answer`.
         retry_after_s: Seconds, if the answer named any.
-        took_s: From asking to hearing, seconds.
+        began_s: When it asked, by the runtime's clock.
+        ended_s: When it heard.
+        came_s: When it asked for the first time, if it had been sent away before; else as `began_s`.
     """
 
     status: int
     code: str
     retry_after_s: float | None
-    took_s: float
+    began_s: float
+    ended_s: float
+    came_s: float
+
+    @property
+    def took_s(self) -> float:
+        """From asking to hearing, seconds."""
+        return self.ended_s - self.began_s
 
 
 class Crowd:
@@ -37,7 +46,7 @@ class Crowd:
     """
 
     def __init__(self, upstream: Upstream, runtime: Runtime) -> None:
-        self._edge = upstream.edge("crowd", BUYER)
+        self._edge = upstream.edge("crowd", BUYER, works=False)
         self._runtime = runtime
 
     def new_key(self) -> str:
@@ -47,19 +56,21 @@ class Crowd:
     async def buy(self, user_id: str, event_id: str, key: str) -> Heard:
         """Try to buy one seat, once."""
         body = {"user_id": user_id, "event_id": event_id, "quantity": 1}
-        began_s = self._runtime.mono()
+        mono = self._runtime.mono
+        began_s = mono()
         try:
             with without_deadline():
                 answer = await self._edge.send(
                     "POST", "/api/reserve", json=body, headers={"idempotency-key": key}
                 )
         except (NotSent, InDoubt):
-            return Heard(0, "no_answer", None, self._runtime.mono() - began_s)
-        took_s = self._runtime.mono() - began_s
+            return Heard(0, "no_answer", None, began_s, mono(), began_s)
+        ended_s = mono()
         try:
             found = answer.json()
         except ValueError:
             found = {}
         code = str(found.get("code") or found.get("status")) if isinstance(found, dict) else "?"
         wait = answer.headers.get("retry-after", "")
-        return Heard(answer.status_code, code, float(wait) if wait.isdigit() else None, took_s)
+        wait_s = float(wait) if wait.isdigit() else None
+        return Heard(answer.status_code, code, wait_s, began_s, ended_s, began_s)

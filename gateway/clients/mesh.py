@@ -1,4 +1,4 @@
-"""The five services as the page and the lab see them: alive or not, breakers, faults, API documents.
+"""The five services as the page and the lab see them: what they say of themselves, faults, API documents.
 
 Every call here is a question that changes nothing, or a fault switch; one attempt each, short, so that a broken
 service never delays the picture of the others.
@@ -6,7 +6,6 @@ service never delays the picture of the others.
 
 import asyncio
 import json
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -14,7 +13,6 @@ import httpx
 
 from chassis.clients import Edge, InDoubt, NotSent, Upstream
 from chassis.errors import BadUpstream, NotFound
-from gateway.domain import breakers_in
 from gateway.errors import UNREACHABLE, MeshBusy
 from resilience import Limit, Policy
 
@@ -38,17 +36,21 @@ class Mesh:
     """
 
     def __init__(self, upstreams: Mapping[str, Upstream], own: Own, token: str | None) -> None:
-        self._probes = {name: up.edge("probe", PROBE) for name, up in upstreams.items()}
-        self._switches = {name: up.edge("switch", SWITCH) for name, up in upstreams.items()}
-        self._relays = {name: up.edge("relay", RELAY) for name, up in upstreams.items()}
+        def looking(name: str, policy: Policy) -> dict[str, Edge]:
+            return {to: up.edge(name, policy, works=False) for to, up in upstreams.items()}
+
+        self._probes = looking("probe", PROBE)
+        self._switches = looking("switch", SWITCH)
+        self._relays = looking("relay", RELAY)
         self._own = own
         self._auth = {"authorization": f"Bearer {token}"} if token else {}
         # Last API document of each service, for when it is down. Written by `document` only.
         self._documents: dict[str, dict[str, Any]] = {}
 
-    async def states(self) -> list[dict[str, Any]]:
-        """`{"service", "state", "breakers"}` of all five; see `_state`."""
-        return list(await asyncio.gather(*(self._state(name) for name in SERVICES)))
+    async def reports(self) -> dict[str, dict[str, Any] | None]:
+        """What the readiness of all five says, by service; None of one that does not answer."""
+        found = await asyncio.gather(*(self._report(name) for name in SERVICES))
+        return dict(zip(SERVICES, found, strict=True))
 
     async def events(self) -> list[Any] | None:
         """Inventory's events right now, None when it does not say."""
@@ -114,15 +116,11 @@ class Mesh:
             service, edge.send(method, path, content=body, headers=headers)
         )
 
-    async def _state(self, service: str) -> dict[str, Any]:
-        """One service in a word.
-
-        `ready`; `not_ready` (says so itself); `failing` (answers nonsense or a failure); `down` (no answer).
-        """
+    async def _report(self, service: str) -> dict[str, Any] | None:
         if service == "gateway":
-            return _in_a_word(service, await self._own())
+            return await self._own()
         answer = await self._ask(self._probes[service], "/readyz?verbose=1")
-        return _in_a_word(service, None if answer is None else _object(answer))
+        return None if answer is None else _object(answer)
 
     async def _faults(self, service: str, method: str, edges: Mapping[str, Edge]) -> dict[str, Any]:
         answer = await self._ask(edges[service], "/chaos", method)
@@ -149,34 +147,6 @@ class Mesh:
             return await call
         except (NotSent, InDoubt):
             raise UNREACHABLE.get(service, MeshBusy) from None
-
-
-def active_of(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The faults that are on, with whole seconds left, out of `Mesh.faults`."""
-    return [
-        {
-            "service": entry["service"],
-            "fault": fault["name"],
-            "seconds": fault.get("seconds"),
-            "left_s": math.ceil(fault.get("left_s") or 0),
-        }
-        for entry in listed
-        for fault in entry["faults"]
-        if fault.get("enabled")
-    ]
-
-
-def _in_a_word(service: str, report: Mapping[str, Any] | None) -> dict[str, Any]:
-    if report is None:
-        return {"service": service, "state": "down", "breakers": []}
-    word = report.get("status")
-    state = word if word in ("ready", "not_ready") else "failing"
-    live = report.get("live")
-    return {
-        "service": service,
-        "state": state,
-        "breakers": breakers_in(live) if isinstance(live, Mapping) else [],
-    }
 
 
 def _object(answer: httpx.Response) -> dict[str, Any]:

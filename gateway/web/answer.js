@@ -1,5 +1,6 @@
 // An answer in words: what happened, and what it means for the money, the seat and the next step.
-import { call, h } from "./api.js";
+import { call } from "./api.js";
+import { h } from "./dom.js";
 import { has, language, money, t } from "./i18n.js";
 import { remember } from "./mine.js";
 

@@ -6,8 +6,11 @@ import { startMine } from "./mine.js";
 
 startLanguage();
 const lab = document.documentElement.dataset.lab === "1";
-for (const node of document.querySelectorAll("[data-lab-only]")) node.hidden = !lab;
+for (const part of document.querySelectorAll("[data-lab-only]")) {
+  if (lab) part.hidden = false;
+  else part.remove();
+}
 startMine();
 startShop();
-if (lab) (await import("./lab.js")).startLab();
 startLive();
+if (lab) (await import("./lab.js")).startLab(); // a shop never loads it

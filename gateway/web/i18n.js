@@ -1,9 +1,11 @@
-// Language of the page: Spanish first, remembered in this browser. The texts are in texts.js.
+// Language of the page: what the address asks for, what this browser remembers, what it prefers; else Spanish.
+// The texts are in texts.js.
 import { TEXTS } from "./texts.js";
 
 const KEY = "taquilla.language";
 const asked = new URLSearchParams(location.search).get("lang");
-let current = asked in TEXTS ? asked : read() in TEXTS ? read() : "es";
+const preferred = navigator.languages.map((tag) => tag.split("-")[0]);
+let current = [asked, read(), ...preferred].find((one) => Object.hasOwn(TEXTS, one ?? "")) ?? "es";
 const listeners = [];
 
 function read() {
@@ -28,6 +30,17 @@ export const has = (key) => key in TEXTS[current];
 
 export const money = ({ amount_minor: minor, currency }) =>
   new Intl.NumberFormat(current, { style: "currency", currency }).format(minor / 100);
+
+/** A number as the language writes it, with at most one decimal. */
+export const number = (value) => new Intl.NumberFormat(current, { maximumFractionDigits: value < 10 ? 1 : 0 }).format(value);
+
+/** A share of 1 in percent; 99.96 % is not 100 %. */
+export const percent = (share) =>
+  new Intl.NumberFormat(current, { style: "percent", maximumFractionDigits: 1, roundingMode: "floor" }).format(share);
+
+/** Milliseconds as people say them. */
+export const duration = (ms) => (ms < 1000 ? `${number(Math.round(ms))} ms`
+  : `${new Intl.NumberFormat(current, { maximumFractionDigits: ms < 10_000 ? 2 : 1 }).format(ms / 1000)} s`);
 
 export const clock = (date) =>
   new Intl.DateTimeFormat(current, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }).format(date);
@@ -56,6 +69,9 @@ export function startLanguage() {
     try {
       localStorage.setItem(KEY, current);
     } catch { /* not remembered, still switched */ }
+    const address = new URL(location.href);
+    address.searchParams.delete("lang"); // the switch is the newer wish, also after a reload
+    history.replaceState(null, "", address);
     for (const render of listeners) render();
   });
 }

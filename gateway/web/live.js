@@ -2,7 +2,7 @@
 // six connections per host.
 import { onLanguage, t } from "./i18n.js";
 
-export const state = { events: null, mesh: [], faults: null };
+export const state = { events: null, mesh: [], faults: null, edges: null };
 const listeners = [];
 let source = null;
 let word = "stream_connecting";

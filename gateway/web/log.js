@@ -1,31 +1,38 @@
 // What happens in the mesh, told as it happens, out of the differences between two states.
-import { clock, t } from "./i18n.js";
-import { h } from "./api.js";
-import { onLive } from "./live.js";
+import { clock, has, number, t } from "./i18n.js";
+import { h, node } from "./dom.js";
+import { edgeWords } from "./edges.js";
+import { onLive, state } from "./live.js";
 
 const MOST = 100;
 let before = null;
 
-/** One line in the log. */
+/** One line in the log; the newest also stands under the picture, where things happen. */
 export function note(text, kind = "") {
-  const list = document.getElementById("log");
-  list.prepend(h("li", { class: kind }, h("time", {}, clock(new Date())), " ", text));
+  const list = node("log");
+  const at = clock(new Date());
+  list.prepend(h("li", { class: kind }, h("time", {}, at), " ", text));
+  node("latest").replaceChildren(h("time", {}, at), " ", h("span", { class: kind }, text));
   while (list.children.length > MOST) list.lastChild.remove();
 }
 
 export function startLog() {
   note(t("log_start"));
-  onLive((state) => {
-    const now = { mesh: state.mesh, faults: state.faults ?? [], events: state.events ?? [] };
+  if (state.mesh.length) before = seen(); // the stream began before this module was loaded
+  onLive(() => {
+    const now = seen();
     if (before) {
       faults(before.faults, now.faults);
       services(before.mesh, now.mesh);
+      breakers(before.edges, now.edges);
       seats(before.events, now.events);
     }
-    // Kept apart from the shared state, whose parts others may replace.
-    before = structuredClone(now);
+    before = now;
   });
 }
+
+/** The state as it is, kept apart from the shared one, whose parts others replace. */
+const seen = () => structuredClone({ mesh: state.mesh, faults: state.faults ?? [], events: state.events ?? [], edges: state.edges ?? [] });
 
 const same = (one) => (other) => other.service === one.service && other.fault === one.fault;
 
@@ -39,17 +46,18 @@ const named = (one) => ({ service: t(`service_${one.service}`), fault: one.fault
 function services(old, now) {
   for (const one of now) {
     const was = old.find((other) => other.service === one.service);
-    if (!was) continue;
-    if (was.state !== one.state) {
-      const values = { service: t(`service_${one.service}`), state: t(`state_${one.state}`) };
-      note(t("log_service", values), one.state === "ready" ? "good" : "bad");
-    }
-    for (const breaker of one.breakers) {
-      const phase = was.breakers.find((other) => other.edge === breaker.edge)?.phase ?? "closed";
-      if (phase === breaker.phase) continue;
-      const values = { service: t(`service_${one.service}`), edge: breaker.edge, wait: breaker.retry_after_s };
-      note(t(`log_breaker_${breaker.phase}`, values), breaker.phase === "closed" ? "good" : "bad");
-    }
+    if (!was || was.state === one.state) continue;
+    note(t("log_service", { service: t(`service_${one.service}`), state: t(`state_${one.state}`) }), one.state === "ready" ? "good" : "bad");
+  }
+}
+
+function breakers(old, now) {
+  for (const edge of now) {
+    const was = old.find((other) => other.source === edge.source && other.target === edge.target);
+    if (!edge.phase || edge.phase === (was?.phase ?? "closed")) continue;
+    const why = edge.why && has(`why_${edge.why}`) ? t(`why_${edge.why}`) : (edge.why ?? t("why_unknown"));
+    note(t(`log_breaker_${edge.phase}`, { ...edgeWords(edge), why, wait: number(edge.retry_after_s ?? 0) }),
+      edge.phase === "open" ? "bad" : edge.phase === "closed" ? "good" : "");
   }
 }
 

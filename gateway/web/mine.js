@@ -1,5 +1,6 @@
 // My reservations: what this browser bought, kept in this browser, with the token that cancels it.
-import { call, h } from "./api.js";
+import { call } from "./api.js";
+import { h } from "./dom.js";
 import { money, onLanguage, t } from "./i18n.js";
 
 const KEY = "taquilla.reservations";
@@ -35,6 +36,12 @@ export function remember(facts) {
   if (known) Object.assign(known, news);
   else kept = [news, ...kept].slice(0, MOST);
   save();
+}
+
+/** Names of the seats that this browser's buyer owns at an event. */
+export function mySeats(eventId) {
+  const owned = kept.filter((one) => one.status === "confirmed" && one.event_id === eventId);
+  return new Set(owned.flatMap((one) => one.seats ?? []));
 }
 
 async function refresh(id) {
@@ -89,6 +96,7 @@ function item(one) {
 }
 
 function draw() {
+  document.dispatchEvent(new Event("mine")); // the seat map shows what is ours
   const list = document.getElementById("reservations");
   list.replaceChildren(...(kept.length ? kept.map(item) : [h("li", { class: "none" }, t("mine_none"))]));
 }

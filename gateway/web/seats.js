@@ -1,28 +1,42 @@
 // The seat map: a grid with one tab stop and arrow keys; a state is a word, a shape and a colour.
-import { call, h } from "./api.js";
+import { call } from "./api.js";
+import { h, node, say } from "./dom.js";
 import { t } from "./i18n.js";
+import { mySeats } from "./mine.js";
 
 const LARGEST = 400; // a bigger hall is sold by "best available" only
 const MOST = 10;
-const map = document.getElementById("map");
+const map = node("map");
 const chosen = new Set();
 let shown = null; // {event_id, counts}: what the drawn map belongs to
 let seats = [];
 let asking = null;
+let ticking = null;
 let changed = () => {};
 
 export const seatsChosen = () => [...chosen];
 
+/** Nothing is chosen any more, as after a purchase; the map need not answer for that. */
+export function forgetChoice() {
+  chosen.clear();
+  relabel();
+}
+
 export function startMap(onChange) {
   changed = onChange;
   map.addEventListener("keydown", move);
+  document.addEventListener("mine", relabel);
 }
 
 /** Draw the seats of `event`; asks for them only when its counters say that they changed, or when forced. */
 export async function drawMap(event, force) {
-  const box = document.getElementById("seating");
+  const box = node("seating");
   box.hidden = !event || event.capacity > LARGEST;
-  if (!event || event.event_id !== shown?.event_id) chosen.clear();
+  if (!event || event.event_id !== shown?.event_id) {
+    chosen.clear();
+    seats = []; // nobody may choose a seat of another event while this one's map is on its way
+    map.replaceChildren();
+  }
   if (box.hidden) {
     shown = null;
     return;
@@ -44,6 +58,7 @@ export async function drawMap(event, force) {
 
 function draw() {
   const focused = document.activeElement?.dataset?.seat;
+  if (!map.children.length) performance.mark("first-seats");
   const rows = new Map();
   for (const seat of seats) {
     if (!rows.has(seat.row)) rows.set(seat.row, []);
@@ -56,39 +71,48 @@ function draw() {
         ...row.map((seat) => h("span", { role: "gridcell" }, button(seat)))),
     ),
   );
+  relabel();
   const stop = map.querySelector(`[data-seat="${CSS.escape(focused ?? "")}"]`) ?? map.querySelector("button");
   if (stop) stop.tabIndex = 0;
   if (focused && stop) stop.focus();
 }
 
 function button(seat) {
-  const node = h("button", {
-    type: "button", tabindex: "-1", "data-seat": seat.seat, onclick: () => toggle(seat, node),
-  }, String(seat.number));
-  look(seat, node);
-  return node;
+  return h("button", { type: "button", tabindex: "-1", "data-seat": seat.seat, onclick: () => toggle(seat) });
 }
 
-function look(seat, node) {
-  const word = chosen.has(seat.seat) ? "chosen" : seat.state;
-  node.className = `seat ${word}`;
-  node.setAttribute("aria-label", t("seat_label", { seat: seat.seat, state: t(`seat_${word}`) }));
-  node.setAttribute("aria-pressed", String(word === "chosen"));
-  node.setAttribute("aria-disabled", String(seat.state !== "free"));
+const buttonOf = (seat) => map.querySelector(`[data-seat="${CSS.escape(seat.seat)}"]`);
+
+/** Seconds for which a held seat is still promised to somebody, if the map says so. */
+function leftOf(seat) {
+  return seat.held_until ? Math.max(0, Math.ceil((new Date(seat.held_until) - Date.now()) / 1000)) : null;
+}
+
+function look(seat, mine) {
+  const word = chosen.has(seat.seat) ? "chosen" : mine.has(seat.seat) ? "mine" : seat.state;
+  const left = word === "held" ? leftOf(seat) : null;
+  const found = buttonOf(seat);
+  found.className = `seat ${word}`;
+  say(found, left === null ? String(seat.number) : `${left}s`);
+  const state = left === null ? t(`seat_${word}`) : t("seat_held_for", { left });
+  found.setAttribute("aria-label", t("seat_label", { seat: seat.seat, state }));
+  found.setAttribute("aria-pressed", String(word === "chosen"));
+  found.setAttribute("aria-disabled", String(seat.state !== "free"));
 }
 
 function relabel() {
-  for (const seat of seats) {
-    const node = map.querySelector(`[data-seat="${CSS.escape(seat.seat)}"]`);
-    if (node) look(seat, node);
-  }
+  if (!shown) return;
+  const mine = mySeats(shown.event_id);
+  for (const seat of seats) if (buttonOf(seat)) look(seat, mine);
+  clearTimeout(ticking);
+  if (seats.some((seat) => seat.state === "held" && leftOf(seat))) ticking = setTimeout(relabel, 1000);
 }
 
-function toggle(seat, node) {
+function toggle(seat) {
   if (seat.state !== "free") return;
   if (chosen.has(seat.seat)) chosen.delete(seat.seat);
   else if (chosen.size < MOST) chosen.add(seat.seat);
-  look(seat, node);
+  look(seat, mySeats(shown.event_id));
   changed();
 }
 

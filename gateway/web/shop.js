@@ -1,12 +1,12 @@
 // Buying: events, seats, the order and its answer in words.
-import { call, h, newKey } from "./api.js";
+import { call, newKey } from "./api.js";
+import { h, node } from "./dom.js";
 import { showAnswer } from "./answer.js";
-import { money, onLanguage, t } from "./i18n.js";
+import { money, number, onLanguage, t } from "./i18n.js";
 import { onLive, state } from "./live.js";
 import { remember } from "./mine.js";
-import { drawMap, seatsChosen, startMap } from "./seats.js";
+import { drawMap, forgetChoice, seatsChosen, startMap } from "./seats.js";
 
-const node = (id) => document.getElementById(id);
 let known = []; // the last events that inventory told; it may be silent since
 let chosen = null; // event_id
 let attempt = null; // {what, key}: the key stays while the same order has no final answer
@@ -27,7 +27,7 @@ function drawEvents() {
   for (const event of known) {
     const card = box.querySelector(`label[data-event="${CSS.escape(event.event_id)}"]`);
     card.querySelector(".price").textContent = t("price_each", { price: money(event.price) });
-    card.querySelector(".left").textContent = t("seats_left", { left: event.available, of: event.capacity });
+    card.querySelector(".left").textContent = t("seats_left", { left: number(event.available) });
     const meter = card.querySelector("meter");
     meter.max = Math.max(1, event.capacity);
     meter.value = event.available;
@@ -96,6 +96,8 @@ async function submit(event) {
   if (!OPEN.has(answer.status) && answer.body.code !== "request_in_progress") attempt = null;
   if (answer.status === 200 || answer.status === 202) {
     remember({ ...answer.body, event_name: current()?.name ?? wanted.event_id });
+    forgetChoice();
+    node("quantity").value = 1;
   }
   showAnswer(node("answer"), answer);
   drawMap(current(), true);

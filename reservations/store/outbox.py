@@ -21,12 +21,17 @@ Kind = Literal["capture", "notify"]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What became of a parcel: `SENT`, `DEAD`, or `PENDING` to be sent again after `delay_s`."""
+    """What became of a parcel: `SENT`, `DEAD`, or `PENDING` to be sent again after `delay_s`.
+
+    Attributes:
+        at: When, epoch seconds; now, if it is not said.
+    """
 
     key: str
     state: Literal["SENT", "DEAD", "PENDING"]
     detail: str | None = None
     delay_s: float = 0.0
+    at: float | None = None
 
 
 class OutboxStore:
@@ -87,7 +92,7 @@ def _mark(db: Db, marks: Sequence[Mark], now: float) -> list[str]:
         else:
             db.execute(
                 "UPDATE outbox SET state = ?, detail = ?, sent_at = ? WHERE key = ? AND state = 'PENDING'",
-                (mark.state, mark.detail, now, mark.key),
+                (mark.state, mark.detail, now if mark.at is None else mark.at, mark.key),
             )
     keys = json.dumps([mark.key for mark in marks if mark.state == "DEAD"])
     dead = db.execute(

@@ -8,14 +8,15 @@ import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from chassis.runtime import Runtime
 from chassis.sqlite import Writer, patient
 from chassis.telemetry import Metrics
-from reservations.domain import ARROWS, Reservation, State
+from reservations.domain import ARROWS, Errand, Line, Reservation, State, Try
 from reservations.errors import KeyReused, ReservationNotFound
 from reservations.schemas import ReserveRequest
+from reservations.store import history
 from reservations.store.schema import OPEN_SQL
 
 Db = sqlite3.Connection
@@ -36,6 +37,7 @@ class Arrow:
         step: The saga step's name, for the log.
         fields: Columns to change besides.
         detail: A word for the timeline.
+        tries: What was tried on the way, for the timeline.
         outbox: `(kind, key, payload, delay_s)` of follow-up work.
     """
 
@@ -44,13 +46,7 @@ class Arrow:
     fields: Mapping[str, object]
     detail: str | None = None
     outbox: tuple[tuple[str, str, Mapping[str, object], float], ...] = ()
-
-
-class Notice(NamedTuple):
-    """A notice to the buyer, as the outbox has it."""
-
-    key: str
-    state: str
+    tries: tuple[Try, ...] = ()
 
 
 _REMEMBER: Final = "INSERT OR IGNORE INTO delivery VALUES (?, ?, ?)"
@@ -143,10 +139,11 @@ class SagaStore:
         lease = (self._owner, now + self._lease_s)
         return await self._run(lambda db: _advance(db, row, arrow, lease, now))
 
-    async def postpone(self, row: Reservation, *, delay_s: float, step: str, detail: str) -> None:
-        """Try this row again after `delay_s`; the first few failures show in its timeline."""
+    async def postpone(self, row: Reservation, failed: Arrow, *, delay_s: float) -> None:
+        """Try this row again after `delay_s`; the first few failures show in its timeline, as `failed` says it."""
         now = self._now()
-        await self._run(lambda db: _postpone(db, row, now, now + delay_s, step, detail))
+        waited = Try(now + delay_s, delay_s, None, "wait", "waited", failed.detail)
+        await self._run(lambda db: _postpone(db, row, failed, waited, now))
 
     async def look(self, *, single: bool, limit: int) -> tuple[dict[str, int], list[Reservation]]:
         """`counts`, and the open rows whose time has come and whose lease is dead, those past the pivot first.
@@ -166,15 +163,19 @@ class SagaStore:
         """
         return await self._run(lambda db: _find(db, reservation_id))
 
-    async def view(
-        self, reservation_id: str
-    ) -> tuple[Reservation, list[tuple[Any, ...]], Notice | None]:
-        """A reservation, its log `(at, step, attempt, to_state, detail)` and its last notice.
+    async def view(self, reservation_id: str) -> tuple[Reservation, list[Line], list[Errand]]:
+        """A reservation, its log, and what it owes or owed to others.
 
         Raises:
             ReservationNotFound: No such id.
         """
-        return await self._run(lambda db: _view(db, reservation_id))
+        return await self._run(
+            lambda db: (
+                _find(db, reservation_id),
+                history.lines(db, reservation_id),
+                history.errands(db, reservation_id),
+            )
+        )
 
     async def counts(self) -> dict[str, int]:
         """Open reservations by state, and outbox rows not sent yet as `outbox_<kind>`, dead ones as `outbox_dead`."""
@@ -293,7 +294,8 @@ def _advance(
     ).fetchone()
     if moved is not None:
         current = _row(moved)
-        _log(db, current, row.state, arrow, now)
+        line = _log(db, current, row.state, arrow, now)
+        history.keep(db, line, arrow.tries)
         _add_outbox(db, row.reservation_id, arrow, now)
         return current
     current = _find(db, row.reservation_id)
@@ -305,9 +307,9 @@ def _advance(
 
 def _log(
     db: Db, row: Reservation, was: State | None, arrow: Arrow, now: float, *, moved: bool = True
-) -> None:
+) -> int | None:
     """One line of the timeline; `row` as it is after the arrow, `moved` false for a failure that changed nothing."""
-    db.execute(
+    return db.execute(
         "INSERT INTO saga_log (reservation_id, version, attempt, at, from_state, to_state, step, detail)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
@@ -320,7 +322,7 @@ def _log(
             arrow.step,
             arrow.detail,
         ),
-    )
+    ).lastrowid
 
 
 def _add_outbox(db: Db, reservation_id: str, arrow: Arrow, now: float) -> None:
@@ -338,13 +340,14 @@ def _add_outbox(db: Db, reservation_id: str, arrow: Arrow, now: float) -> None:
         )
 
 
-def _postpone(db: Db, row: Reservation, now: float, next_at: float, step: str, detail: str) -> None:
+def _postpone(db: Db, row: Reservation, failed: Arrow, waited: Try, now: float) -> None:
     moved = db.execute(
         "UPDATE reservation SET next_at = ?, tries = ? WHERE reservation_id = ? AND version = ?",
-        (next_at, row.tries + 1, row.reservation_id, row.version),
+        (waited.at, row.tries + 1, row.reservation_id, row.version),
     ).rowcount
     if moved and row.tries < 10:
-        _log(db, row, row.state, Arrow(row.state, step, {}, detail), now, moved=False)
+        line = _log(db, row, row.state, failed, now, moved=False)
+        history.keep(db, line, (*failed.tries, waited))
 
 
 def _due(db: Db, now: float, owner: str, single: bool, limit: int) -> list[Reservation]:
@@ -355,19 +358,6 @@ def _due(db: Db, now: float, owner: str, single: bool, limit: int) -> list[Reser
         {"now": now, "owner": owner, "single": single, "limit": limit},
     )
     return [_row(row) for row in rows]
-
-
-def _view(db: Db, reservation_id: str) -> tuple[Reservation, list[tuple[Any, ...]], Notice | None]:
-    row = _find(db, reservation_id)
-    log = db.execute(
-        "SELECT at, step, attempt, to_state, detail FROM saga_log WHERE reservation_id = ? ORDER BY seq",
-        (reservation_id,),
-    ).fetchall()
-    notice = db.execute(
-        "SELECT key, state FROM outbox WHERE key IN (?1 || '.confirmed', ?1 || '.cancelled') ORDER BY id DESC LIMIT 1",
-        (reservation_id,),
-    ).fetchone()
-    return row, log, None if notice is None else Notice(*notice)
 
 
 def _counts(db: Db) -> dict[str, int]:

@@ -22,6 +22,11 @@ CREATE TABLE IF NOT EXISTS saga_log (
     attempt INTEGER NOT NULL, at REAL NOT NULL, from_state TEXT, to_state TEXT NOT NULL, step TEXT NOT NULL,
     detail TEXT, UNIQUE (reservation_id, version)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS saga_try (
+    seq INTEGER PRIMARY KEY, line INTEGER NOT NULL REFERENCES saga_log, at REAL NOT NULL, took_s REAL NOT NULL,
+    service TEXT, kind TEXT NOT NULL, outcome TEXT NOT NULL, detail TEXT
+) STRICT;
+CREATE INDEX IF NOT EXISTS saga_try_of ON saga_try (line);
 CREATE TABLE IF NOT EXISTS delivery (
     delivery_id TEXT PRIMARY KEY, reservation_id TEXT, at REAL NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -1,8 +1,13 @@
-"""Headless Chromium in front of a real mesh; skipped with a reason where there is no Chromium."""
+"""Headless Chromium in front of a real mesh; skipped with a reason where there is no Chromium.
+
+Browser and mesh are started once for all these tests; every fault is off again after each of them.
+"""
 
 import os
+import re
 import shutil
 
+import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import async_playwright
@@ -19,6 +24,9 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+REFUSAL = re.compile(r"Failed to load resource: the server responded with a status of (\d{3})")
+"""What Chromium writes into the console for every answer from 400 on, whether or not the page expects it."""
 
 
 def pytest_collection_modifyitems(items):
@@ -41,9 +49,9 @@ def chromium() -> str:
     return found
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser():
-    """One Chromium for all tests of a module."""
+    """One Chromium for all tests."""
     path = chromium()
     async with async_playwright() as playwright:
         running = await playwright.chromium.launch(executable_path=path, args=FLAGS)
@@ -53,7 +61,7 @@ async def browser():
             await running.close()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def stack(browser, tmp_path_factory):
     """A running mesh in lab mode; not started where there is no browser to look at it."""
     data = tmp_path_factory.mktemp("mesh")
@@ -61,32 +69,71 @@ async def stack(browser, tmp_path_factory):
         yield running
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def api(stack):
+    """The gateway without a browser; afterwards no fault is on."""
+    async with httpx.AsyncClient(base_url=stack.url("gateway"), timeout=20) as http:
+        yield http
+        (await http.delete("/api/lab/faults")).raise_for_status()
+
+
 class Watched:
-    """A page together with everything it asked for and complained about."""
+    """A page together with everything it asked for and complained about.
+
+    Attributes:
+        expected: Statuses that this test provokes; the console may mention them.
+    """
 
     def __init__(self, page, home: str):
         self.page = page
         self.home = home
         self.requests: list[str] = []
-        self.complaints: list[str] = []
+        self.expected: set[int] = set()
+        self._complaints: list[str] = []
         page.on("request", lambda request: self.requests.append(request.url))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("pageerror", lambda error: self._complaints.append(str(error)))
         page.on(
             "console",
-            lambda said: self.complaints.append(said.text) if said.type == "error" else None,
+            lambda said: self._complaints.append(said.text) if said.type == "error" else None,
         )
+
+    def complaints(self) -> list[str]:
+        """Errors in the console, but for the refusals that this test provokes."""
+        return [
+            text
+            for text in self._complaints
+            if not ((found := REFUSAL.match(text)) and int(found[1]) in self.expected)
+        ]
 
     def foreign(self) -> list[str]:
         """Requests that left this machine."""
         ours = ("http://127.0.0.1:", "data:", "blob:")
         return [url for url in self.requests if not url.startswith(ours)]
 
+    def assert_well_behaved(self) -> None:
+        """No error in the console, and nothing asked for elsewhere."""
+        assert self.complaints() == []
+        assert self.foreign() == []
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def watched(browser, stack):
-    """A fresh browser profile on the page."""
-    context = await browser.new_context(locale="es-ES")
-    page = await context.new_page()
-    page.set_default_timeout(20_000)
-    yield Watched(page, stack.url("gateway"))
-    await context.close()
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_page(browser, stack):
+    """Opens fresh browser profiles: `await open_page(**options)` is a `Watched`."""
+    contexts = []
+
+    async def fresh(**options) -> Watched:
+        context = await browser.new_context(**{"locale": "es-ES", **options})
+        contexts.append(context)
+        page = await context.new_page()
+        page.set_default_timeout(20_000)
+        return Watched(page, stack.url("gateway"))
+
+    yield fresh
+    for context in contexts:
+        await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def watched(open_page):
+    """One page in a fresh profile."""
+    return await open_page()

@@ -23,7 +23,7 @@ class Broken:
     def __init__(
         self, owner: Any, name: str, edits: Mapping[str, str] | None = None, *, instead: Any = None
     ) -> None:
-        self._owner, self._name = owner, name
+        self._owner, self._name, self.edits = owner, name, edits
         self._right = vars(owner)[name]
         self._wrong = instead if edits is None else edited(self._right, edits)
 

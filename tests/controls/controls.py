@@ -24,6 +24,7 @@ from payments.domain import PaymentEvent, PaymentState
 from reservations.domain import State
 from tests.controls.broken import Broken, edited
 from tests.controls.scenarios import (
+    a_flood,
     a_hold_that_nobody_wants,
     a_late_hold,
     a_late_hold_and_a_stale_confirm,
@@ -170,6 +171,10 @@ _READ = "rows = {ref: row for ref in refs if (row := await payments.store.get(re
 _CAPTURE_AFTERWARDS = """\
 await payments.store.apply_all(done, PaymentEvent.CAPTURE, now=payments.now())
                 settled = await"""
+
+_TOO_LATE = """\
+await svc.reservations.reserve(body, key)
+            raise __import__("gateway.errors").errors.GatewaySaturated"""
 
 CONTROLS = (
     Control(
@@ -365,6 +370,19 @@ CONTROLS = (
             ),
         ),
         frozenset({"I6"}),
+    ),
+    Control(
+        "whoever is turned away at the door left nothing behind",
+        a_flood,
+        (
+            Broken(
+                gateway.usecases,
+                "reserve",
+                {"return _told(await svc.reservations.reserve(body, key))": _TOO_LATE},
+            ),
+        ),
+        frozenset({"I21"}),
+        settings={"gateway_max_inflight": 2},
     ),
     Control(
         "nobody is told “sold out” while there are seats",

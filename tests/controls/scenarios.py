@@ -13,6 +13,7 @@ def stored(w: World, sql: str) -> list:
 
 
 async def two_buyers(w: World) -> None:
+    """Two buyers at the same instant, each for the best seat."""
     await asyncio.gather(w.buy("k" * 20, "ana"), w.buy("q" * 20, "berta"))
 
 
@@ -58,6 +59,7 @@ async def one_key_by_two_gateways(w: World) -> None:
 
 
 async def dies_once_confirmed(w: World) -> None:
+    """Reservations dies when CONFIRMED is committed, before anything else; it comes back."""
     point = "reservations.CONFIRMED.committed"
     await w.fault("reservations", "crash_at", enabled=True, point=point)
     told = await w.buy()
@@ -73,6 +75,7 @@ async def a_hold_that_nobody_wants(w: World) -> None:
 
 
 async def dies_once_acknowledged(w: World) -> None:
+    """Reservations dies when the buyer has read "confirmed"; it comes back."""
     assert (await w.buy()).status_code == 200
     w.kill("reservations")
     await w.start("reservations")
@@ -136,6 +139,13 @@ async def callers_go_away(w: World) -> None:
             min(arrived, key=lambda task: int(task.get_name().rpartition("-")[2])).cancel()
         await asyncio.wait(buys)
         await asyncio.sleep(5)  # the gateway's breaker closes again
+
+
+async def a_flood(w: World) -> None:
+    """More buyers at once than the gateway takes."""
+    buys = [w.buy(f"purchase-in-a-flood-{number}", f"buyer-{number}") for number in range(8)]
+    told = await asyncio.gather(*buys)
+    assert any(answer.status_code == 429 for answer in told)
 
 
 async def sold_out_with_seats_left(w: World) -> None:

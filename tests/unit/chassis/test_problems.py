@@ -184,7 +184,50 @@ async def test_every_code_has_a_page():
         ("en;q=0, es", "es"),
         ("*", "es"),
         (";;q=,", "es"),
+        ("es;q=0, *;q=0.5", "en"),
+        ("en;q=0, *", "es"),
+        ("es;q=0", "es"),
+        ("*;q=0.1, en;q=0.05", "es"),
+        ("en, es", "en"),
+        ("es, en", "es"),
+        ("es;q=0.800, EN-gb ; Q=0.801", "en"),
+        ("en;q=0.1, en-GB;q=0.9, es;q=0.5", "en"),
+        ("en;q=7, es;q=0.1", "es"),
+        ("en;q=0.1234, es;q=0.1", "es"),
+        ("english, es;q=0.1", "es"),
+        ("en;level=1, es;q=0.1", "es"),
+        (",, en ,,", "en"),
     ],
 )
 def test_language_is_negotiated(header, lang):
     assert negotiate(header) == lang
+
+
+@pytest.mark.parametrize(
+    ("query", "lang"),
+    [
+        ("lang=en", "en"),
+        ("a=1&lang=en&b=2", "en"),
+        ("lang=fr", "es"),
+        ("lang=", "es"),
+        ("lang=english", "es"),
+        ("xlang=en", "es"),
+        ("", "es"),
+    ],
+)
+async def test_the_address_can_name_the_language_of_any_answer(query, lang):
+    async with client() as http:
+        for path in ("/nowhere", "/slow"):
+            answer = await http.get(f"{path}?{query}")
+            assert answer.headers["content-language"] == lang
+        assert (
+            answer.json()["title"]
+            == {"es": "Método no permitido", "en": "Method not allowed"}[lang]
+        )
+
+
+async def test_the_address_wins_over_the_header():
+    async with client() as http:
+        answer = await http.get("/nowhere?lang=es", headers={"accept-language": "en"})
+        assert answer.headers["content-language"] == "es"
+        assert "Accept-Language" in answer.headers["vary"]

@@ -38,8 +38,11 @@ class Bench:
     def reservations(self) -> Script:
         return self.callees["reservations"]
 
-    async def asgi(self, method: str, path: str, receive: Any, send: Any) -> None:
+    async def asgi(
+        self, method: str, path: str, receive: Any, send: Any, headers: dict[str, str] | None = None
+    ) -> None:
         """One request message by message, for what a client library hides."""
+        given = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
         scope = {
             "type": "http",
             "http_version": "1.1",
@@ -49,7 +52,7 @@ class Bench:
             "raw_path": path.encode(),
             "query_string": b"",
             "root_path": "",
-            "headers": [(b"content-type", b"application/json")],
+            "headers": [(b"content-type", b"application/json"), *given],
             "server": ("gateway", 80),
             "state": dict(self.door._state),
         }

@@ -1,6 +1,7 @@
 """The lab's routes: absent in the shop, and what they tell and do in the lab."""
 
 import json
+from collections import Counter
 
 import httpx
 import pytest
@@ -117,6 +118,13 @@ async def test_flood_counts_every_answer_and_repeats_none():
         assert counts[200, "confirmed"] == desk.reservations.attempts
         assert counts[429, "gateway_saturated"] > 0
         assert report["p50_ms"] >= 200
+        assert Counter(one["outcome"] for one in report["series"]) == Counter(
+            {code: count for (_, code), count in counts.items()}
+        )
+        assert report["series"] == sorted(report["series"], key=lambda one: one["at_ms"])
+        assert all(
+            one["took_ms"] >= 200 for one in report["series"] if one["outcome"] == "confirmed"
+        )
         assert report["ok"] is True
 
 
@@ -153,6 +161,10 @@ async def test_race_has_as_many_winners_as_seats_and_puts_the_event_back():
     assert report["ok"] is True
     assert report["retries"] > 0
     assert hall.resets == [2, 50]
+    assert len(report["series"]) == 12
+    # All came at once, and five fit in: for the others the way back to the queue is part of the story.
+    assert {one["at_ms"] for one in report["series"]} == {0}
+    assert sum(one["took_ms"] > 1000 for one in report["series"]) == 7
 
 
 async def test_unfair_race_is_not_ok():

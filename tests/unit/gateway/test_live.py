@@ -4,8 +4,9 @@ import asyncio
 import json
 
 import httpx
+import pytest
 
-from gateway.clients.live import BACKLOG, Live
+from gateway.clients.live import Live
 from resilience.testing import Script
 from tests.support import until
 from tests.unit.gateway.conftest import Bench, bench, says
@@ -17,13 +18,16 @@ READY = {"status": "ready", "checks": {}, "live": {}}
 class Viewer:
     """A browser with the stream open."""
 
-    def __init__(self, desk: Bench) -> None:
+    def __init__(self, desk: Bench, last_event_id: str | None = None) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.text = ""
         self._left = asyncio.Event()
         self._asked = False
-        self.task = asyncio.ensure_future(desk.asgi("GET", "/api/live", self._receive, self._send))
+        given = {"last-event-id": last_event_id} if last_event_id else {}
+        self.task = asyncio.ensure_future(
+            desk.asgi("GET", "/api/live", self._receive, self._send, given)
+        )
 
     async def _receive(self):
         if not self._asked:
@@ -46,7 +50,7 @@ class Viewer:
             fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
             if "event" in fields:
                 data = json.loads(fields["data"])
-                found.append({"id": int(fields["id"]), "kind": fields["event"], "data": data})
+                found.append({"id": fields["id"], "kind": fields["event"], "data": data})
         return found
 
     async def leave(self) -> None:
@@ -86,7 +90,10 @@ async def test_snapshot_comes_first_and_then_what_changed_with_growing_ids():
         "notifications": "down",
     }
     assert (second["kind"], set(second["data"])) == ("delta", {"events"})
-    assert [first["id"], second["id"], third["id"]] == [1, 2, 3]
+    assert viewer.text.count("retry: 1000") == 1
+    ids = [event["id"].rpartition("-") for event in (first, second, third)]
+    assert len({name for name, _, _ in ids}) == 1
+    assert [int(number) for _, _, number in ids] == [1, 2, 3]
 
 
 async def test_nothing_is_asked_while_nobody_watches():
@@ -158,14 +165,92 @@ async def test_stopping_ends_every_stream():
     await asyncio.wait_for(viewer.task, 1)
 
 
-async def test_viewer_that_does_not_read_is_let_go():
-    live = Live(most=5)
-    stream = live.listen()
-    first = asyncio.ensure_future(anext(stream))
+async def test_an_idle_mesh_sends_nothing_and_says_so_at_once_to_whoever_comes_back():
+    async with bench(inventory=Script(says(200, READY))) as desk:
+        viewer = Viewer(desk)
+        await until(lambda: viewer.events, 5)
+        await asyncio.sleep(10)  # virtual
+        (only,) = viewer.events
+        again = Viewer(desk, only["id"])
+        await until(lambda: again.events, 5)
+        assert again.events == [{"id": only["id"], "kind": "delta", "data": {}}]
+        await viewer.leave()
+        await again.leave()
+
+
+async def test_who_reconnects_goes_on_where_it_was_even_if_nobody_listened_meanwhile():
+    async with bench(inventory=counting_inventory()) as desk:
+        viewer = Viewer(desk)
+        await until(lambda: len(viewer.events) >= 2, 5)
+        await viewer.leave()
+        left = viewer.events[-1]
+        await asyncio.sleep(10)  # virtual
+        again = Viewer(desk, left["id"])
+        await until(lambda: again.events, 5)
+        await again.leave()
+    first = again.events[0]
+    assert (first["kind"], set(first["data"])) == ("delta", {"events"})
+    assert first["data"] != left["data"]
+
+
+@pytest.mark.parametrize("last", ["7", "00000000-1", "", "x" * 5000, "{name}-99"])
+async def test_who_comes_with_an_id_that_means_nothing_gets_everything(last):
+    async with bench(inventory=counting_inventory()) as desk:
+        viewer = Viewer(desk)
+        await until(lambda: viewer.events, 5)
+        name = viewer.events[0]["id"].partition("-")[0]
+        other = Viewer(desk, last.format(name=name))
+        await until(lambda: other.events, 5)
+        assert other.events[0]["kind"] == "snapshot"
+        await viewer.leave()
+        await other.leave()
+
+
+async def test_a_slow_viewer_is_told_once_what_it_missed_and_nothing_is_kept_for_it():
+    live = Live(5, lambda: "0123456789abcdef")
+    slow = live.listen()
+    first = asyncio.ensure_future(anext(slow))
     await asyncio.sleep(0)
-    for number in range(BACKLOG + 2):
-        live.publish({"n": number})
+    live.publish({"a": 0, "b": 0, "c": 0})
+    assert (await first).kind == "snapshot"
+    for number in range(1, 1001):
+        live.publish({"a": number, "b": number % 2, "c": 0})
+    event = await anext(slow)
+    assert (event.event_id, event.kind, json.loads(event.data)) == (
+        "01234567-1001",
+        "delta",
+        {"a": 1000, "b": 0},
+    )
+    assert len(live._written) <= 1
+    live.close()
+    assert [event async for event in slow] == []
     assert not live.is_watched
-    kinds = [(await first).kind] + [event.kind async for event in stream]
-    assert kinds[0] == "snapshot"
-    assert len(kinds) <= BACKLOG + 1
+
+
+def edge(target: str, **changes) -> dict:
+    quiet = {"phase": None, "retry_after_s": None, "why": None, "in_flight": 0, "per_s": 0.0}
+    quiet |= {"attempts_per_s": 0.0, "effective": None, "actual": None}
+    return {"target": target, **quiet, "p50_ms": None, "p95_ms": None, **changes}
+
+
+async def test_edges_of_the_lab_are_those_that_the_services_tell_of():
+    traffic = {"provider": {"per_s": 1.5}}
+    told = says(200, {**READY, "live": {"traffic": traffic}})
+    async with bench(lab=True, payments=Script(told), inventory=counting_inventory()) as desk:
+        viewer = Viewer(desk)
+        await until(lambda: viewer.events, 5)
+        await viewer.leave()
+    closed = {"source": "gateway", "phase": "closed"}
+    assert viewer.events[0]["data"]["edges"] == [
+        edge("inventory", **closed),
+        edge("reservations", **closed),
+        {"source": "payments", "target": "provider", "per_s": 1.5},
+    ]
+
+
+async def test_nonsense_from_a_service_does_not_stop_the_stream():
+    async with bench(lab=True, payments=Script(says(200, {"live": {"traffic": ["?"]}}))) as desk:
+        viewer = Viewer(desk)
+        await until(lambda: viewer.events, 5)
+        await viewer.leave()
+    assert {one["source"] for one in viewer.events[0]["data"]["edges"]} == {"gateway"}

@@ -60,6 +60,31 @@ async def test_files_have_their_types_and_are_revalidated():
             assert (await desk.http.get(f"/web/{name}")).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("accepts", "packs"),
+    [
+        ("gzip, deflate, br", True),
+        ("br;q=1.0, gzip;q=0.8, *;q=0.1", True),
+        ("GZIP", True),
+        ("gzip;q=0, deflate", False),
+        ("gzip;q=0.0", False),
+        ("gzip;q=0.001", True),
+        ("identity", False),
+        ("notgzip", False),
+        ("", False),
+    ],
+)
+async def test_files_are_packed_for_those_who_take_it(accepts, packs):
+    async with bench() as desk:
+        plain = await desk.http.get("/web/texts.js", headers={"Accept-Encoding": "identity"})
+        answer = await desk.http.get("/web/texts.js", headers={"Accept-Encoding": accepts})
+        assert (answer.headers.get("content-encoding") == "gzip") is packs
+        assert answer.content == plain.content  # unpacked by the client
+        assert (answer.headers["etag"] == plain.headers["etag"]) is not packs
+        assert answer.headers["vary"] == "Accept-Encoding, Accept-Language"
+        assert (int(answer.headers["content-length"]) < len(plain.content) / 2) is packs
+
+
 def test_no_file_names_another_host_or_has_inline_script():
     for entry in WEB.iterdir():
         text = entry.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")

@@ -43,7 +43,7 @@ async def keys(outbox, kind):
 
 
 async def notice(sagas):
-    return (await sagas.view("r1"))[2].state
+    return next(one.state for one in (await sagas.view("r1"))[2] if one.kind == "notify")
 
 
 async def dead_keys(outbox):

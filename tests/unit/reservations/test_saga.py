@@ -257,19 +257,6 @@ async def test_a_cancel_while_payments_is_away_is_accepted_and_finished_later(tm
         assert rows(tmp_path, "payments.db", "SELECT state FROM payment") == [("REFUNDED",)]
 
 
-async def test_the_timeline_tells_the_saga(tmp_path):
-    async with mesh(tmp_path) as m:
-        bought = (await m.reserve()).json()
-        view = (await m["gateway"].get(f"/api/reservations/{bought['reservation_id']}")).json()
-        assert [moment["outcome"] for moment in view["timeline"]] == [
-            "RECEIVED",
-            "HELD",
-            "AUTHORIZED",
-            "CONFIRMED",
-        ]
-        assert "manage_token" not in view
-
-
 async def test_unknown_reservations_are_404(tmp_path):
     async with mesh(tmp_path) as m:
         answer = await m["gateway"].get("/api/reservations/nobody")

@@ -66,7 +66,9 @@ async def refused(far, path: str, headers: dict[str, str]) -> tuple[int, dict[st
     return answer.status_code, dict(answer.headers), answer.json()
 
 
-@pytest.mark.parametrize("path", ["/task", "/task/a%22b%C3%B1/x?q=1"])
+@pytest.mark.parametrize(
+    "path", ["/task", "/task/a%22b%C3%B1/x?q=1", "/task?lang=en", "/task?lang=es"]
+)
 @pytest.mark.parametrize(
     "headers", [{}, {"accept-language": "en-GB"}, {"accept-language": "fr, es;q=0.5"}]
 )
