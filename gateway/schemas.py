@@ -262,8 +262,33 @@ class Verdict(BaseModel):
     findings: list[str] = Field(description="What breaks it, at most five.")
 
 
+_VERDICT: Final[dict[str, Any]] = {
+    "number": "I1",
+    "name": "seats-conserved",
+    "title_es": "Cada evento: asientos = libres + apartados + vendidos.",
+    "title_en": "Per event seats = free + held + sold.",
+    "ok": True,
+    "checked": 60,
+    "findings": [],
+}
+
+
 class AuditReport(BaseModel):
     """An audit of all databases. `ok`: nothing that could be judged is broken."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "ok": True,
+                    "at": "2026-11-24T18:00:00.120000+00:00",
+                    "took_ms": 810,
+                    "rest": True,
+                    "invariants": [_VERDICT],
+                }
+            ]
+        }
+    )
 
     ok: bool
     at: str
