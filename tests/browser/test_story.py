@@ -65,20 +65,20 @@ async def test_a_compensated_reservation_shows_what_was_undone_to_scale(watched,
     watched.assert_well_behaved()
 
 
-async def test_a_cancellation_is_a_second_act(watched, api):
+async def test_a_cancellation_is_an_act_of_its_own(watched, api):
     bought = (await api.post("/api/reserve", json=ORDER)).json()
     path = f"/api/reservations/{bought['reservation_id']}"
     headers = {"X-Manage-Token": bought["manage_token"]}
     assert (await api.post(f"{path}/cancel", headers=headers)).status_code in (200, 202)
     page = watched.page
     await page.goto(f"{watched.home}/r/{bought['reservation_id']}?lang=en")
-    acts = page.locator(".act")
-    await expect(acts).to_have_count(2)
-    await expect(acts.nth(1).get_by_role("heading")).to_contain_text("Act 2: the cancellation")
-    await expect(acts.nth(1)).to_contain_text("returned")
+    # A charge that left late has an act of its own, so this one may be the second or the third.
+    act = page.locator(".act", has_text="the cancellation")
+    await expect(act).to_have_count(1)
+    await expect(act).to_contain_text("returned")
     await expect(page.locator("#lesson")).to_contain_text("Cancelling is a saga too")
     await page.get_by_role("button", name="Español").click()
-    await expect(acts.nth(1).get_by_role("heading")).to_contain_text("Acto 2: la cancelación")
+    await expect(page.locator(".act", has_text="la cancelación (")).to_have_count(1)
     watched.assert_well_behaved()
 
 
