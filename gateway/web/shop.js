@@ -9,6 +9,7 @@ import { drawMap, forgetChoice, seatsChosen, startMap } from "./seats.js";
 
 let known = []; // the last events that inventory told; it may be silent since
 let chosen = null; // event_id
+let reserving = false; // until the answer is there
 let attempt = null; // {what, key}: the key stays while the same order has no final answer
 
 // After these the order is still open, so trying again must use the same key.
@@ -22,6 +23,7 @@ function drawEvents() {
   node("events-note").hidden = state.events !== null && state.events.length > 0;
   node("events-note").textContent = t(state.mesh.length ? "events_unknown" : "loading");
   chosen ??= known[0]?.event_id ?? null;
+  drawButton();
   const drawn = [...box.querySelectorAll("input")].map((input) => input.value).join();
   if (drawn !== known.map((event) => event.event_id).join()) box.replaceChildren(...known.map(eventCard));
   for (const event of known) {
@@ -32,6 +34,13 @@ function drawEvents() {
     meter.max = Math.max(1, event.capacity);
     meter.value = event.available;
   }
+}
+
+/** Pressing it before there is anything to buy, or twice, would do nothing: then it cannot be pressed. */
+function drawButton() {
+  const button = node("reserve");
+  button.disabled = reserving || !known.length;
+  button.textContent = t(reserving ? "reserving" : "reserve");
 }
 
 function eventCard(event) {
@@ -87,12 +96,11 @@ async function submit(event) {
   const wanted = order();
   const what = JSON.stringify(wanted);
   if (attempt?.what !== what) attempt = { what, key: newKey() };
-  const button = node("reserve");
-  button.disabled = true;
-  button.textContent = t("reserving");
+  reserving = true;
+  drawButton();
   const answer = await call("POST", "/api/reserve", wanted, { "idempotency-key": attempt.key });
-  button.disabled = false;
-  button.textContent = t("reserve");
+  reserving = false;
+  drawButton();
   if (!OPEN.has(answer.status) && answer.body.code !== "request_in_progress") attempt = null;
   if (answer.status === 200 || answer.status === 202) {
     remember({ ...answer.body, event_name: current()?.name ?? wanted.event_id });
