@@ -3,10 +3,10 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up test unit check browser control docs chaos bench bench-all lib lock ci
+.PHONY: help up test unit check browser control docs screenshots chaos bench bench-all lib lock ci
 
 help: ## muestra esta ayuda
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo '  con argumentos: make up ARGS="--port 21000 --data var/otra"'
 
 up: ## arranca los cinco servicios; Ctrl-C los para
@@ -29,6 +29,9 @@ control: ## rompe una regla y enseña al auditor en rojo: make control ARGS="lea
 
 docs: ## escribe de nuevo docs/api.md y las órdenes de las guías
 	@$(PYTHON) dev.py docs
+
+screenshots: ## fotografía la página y /docs con Chromium, en un minuto; a docs/pictures
+	@$(PYTHON) dev.py screenshots
 
 chaos: ## la matriz de caos larga: mata, congela y corta mientras se compra, y audita
 	@$(PYTHON) dev.py chaos $(ARGS)

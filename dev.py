@@ -43,6 +43,7 @@ HELP = """Uso: python3 dev.py ORDEN [argumentos]
   check                        ruff, formato, mypy, imports, documentación y reglas de la casa
   browser                      las pruebas con Chromium
   docs                         escribe de nuevo docs/api.md y las órdenes de las guías
+  screenshots                  fotografía la página y /docs, en un minuto; a docs/pictures
   lib                          resilience sola: su rueda en un entorno vacío, y sus pruebas allí
   ci                           check + test + lib + browser
   control [palabras]           rompe una regla y enseña al auditor en rojo: control leaves a tombstone
@@ -195,7 +196,7 @@ def steps(name: str) -> list[list[str]]:
     project = ["pyproject.toml", "--group", "build"]
     short = (
         *("policies --write", "gauntlet --write", "limits --svg", "storms --svg"),
-        *("mesh --write --svg", "promises --write", "wire --write"),
+        *("mesh --write --svg", "promises --write", "wire --write", "live --write"),
     )
     long = (*short, "flood --peers --write --svg", "growth --write")
     return {
@@ -205,6 +206,7 @@ def steps(name: str) -> list[list[str]]:
         "browser": browser,
         "bench": [*measures(*short, "targets --write"), [*pytest, "-m", "bench"]],
         "bench-all": [*measures(*long, "targets --write"), [*pytest, "-m", "bench"]],
+        "screenshots": [[str(PYTHON), "-m", "tests.browser.screenshots"]],
         "docs": [
             [str(PYTHON), "-m", "tests.contract.api_page"],
             [str(PYTHON), "-m", "tests.guides.pages"],
@@ -240,14 +242,14 @@ def work(name: str, more: Sequence[str]) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Dispatch a task; the exit code is the task's."""
     name, more = (arguments[0], arguments[1:]) if arguments else ("help", [])
-    tasks = ("test", "unit", "check", "browser", "docs", "lib", "ci", "lock", "bench", "bench-all")
+    tasks = ("test", "unit", "check", "browser", "docs", "screenshots", "lib", "ci", "lock")
     commands = {
         "up": ["chaos", "up"],
         "run": ["chaos"],
         "chaos": ["chaos", "matrix", "--budget", "10m"],
         "control": ["tests.controls"],
     }
-    if name not in (*commands, *tasks):
+    if name not in (*commands, *tasks, "bench", "bench-all"):
         print(HELP, end="")
         return 0 if name in ("help", "-h", "--help") else 2
     ensure(RUN_LOCK if name in commands else DEV_LOCK)

@@ -1,5 +1,6 @@
 """Inventory's routes: parse, call, render."""
 
+from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated
 
@@ -48,6 +49,14 @@ def _event(counts: Counts) -> EventView:
         held=counts.held,
         sold=counts.sold,
     )
+
+
+def _seat(row: tuple[str, str, int, str, float | None]) -> SeatView:
+    *values, until = row
+    found = dict(zip(("seat", "row", "number", "state"), values, strict=True))
+    if until is not None:
+        found["held_until"] = datetime.fromtimestamp(until, UTC).isoformat()
+    return SeatView.model_validate(found)
 
 
 @cache
@@ -119,18 +128,14 @@ def _add_reads(router: APIRouter) -> None:
         description="Cada asiento de un evento y su estado, los mejores primero · Every seat of an "
         "event and its state, the best first.",
         response_description="Los asientos · The seats",
+        response_model_exclude_none=True,
         responses=refusals(EventNotFound, StorageUnavailable),
     )
     async def seats(svc: Svc, event_id: Annotated[str, Path(examples=["concert-01"])]) -> SeatMap:
         rows = await svc.store.seats(event_id)
         return SeatMap(
             event_id=event_id,
-            seats=[
-                SeatView.model_validate(
-                    dict(zip(("seat", "row", "number", "state"), row, strict=True))
-                )
-                for row in rows
-            ],
+            seats=[_seat(row) for row in rows],
         )
 
 

@@ -135,6 +135,11 @@ class SeatView(BaseModel):
     row: str
     number: int
     state: Literal["free", "held", "sold"]
+    held_until: str | None = Field(
+        None,
+        description="Until when a held seat is promised to somebody; absent otherwise.",
+        examples=["2026-11-24T18:00:20+00:00"],
+    )
 
 
 class SeatMap(BaseModel):

@@ -151,8 +151,8 @@ class Store:
         """Seats on hold, by event; events without any are left out."""
         return await self._run(lambda db: dict(db.execute(_HELD).fetchall()))
 
-    async def seats(self, event_id: str) -> list[tuple[str, str, int, str]]:
-        """`(seat, row, number, free|held|sold)` of every seat, best first.
+    async def seats(self, event_id: str) -> list[tuple[str, str, int, str, float | None]]:
+        """`(seat, row, number, free|held|sold, until when a held one is promised)` of every seat, best first.
 
         Raises:
             EventNotFound: No such event.
@@ -362,11 +362,12 @@ def _counts(db: Db) -> list[Counts]:
     return [Counts(*row) for row in rows]
 
 
-def _seats(db: Db, event_id: str) -> list[tuple[str, str, int, str]]:
+def _seats(db: Db, event_id: str) -> list[tuple[str, str, int, str, float | None]]:
     if db.execute("SELECT 1 FROM event WHERE event_id = ?", (event_id,)).fetchone() is None:
         raise EventNotFound(event_id=event_id)
     return db.execute(
-        """SELECT seat, row, number, CASE state WHEN 'SOLD' THEN 'sold' WHEN 'HELD' THEN 'held' ELSE 'free' END
+        """SELECT seat, row, number, CASE state WHEN 'SOLD' THEN 'sold' WHEN 'HELD' THEN 'held' ELSE 'free' END,
+           CASE state WHEN 'HELD' THEN expires_at END
            FROM seat LEFT JOIN hold ON hold.hold_id = seat.hold_id WHERE seat.event_id = ? ORDER BY rank""",
         (event_id,),
     ).fetchall()

@@ -30,7 +30,7 @@ MODULES = {
     "loops",
     "app",
 }
-MAY_BE_PACKAGES = {"store", "clients", "api"}
+MAY_BE_PACKAGES = {"store", "clients", "api", "schemas"}
 
 BANNED_WORDS = {
     "utils",

@@ -51,6 +51,7 @@ def routes() -> APIRouter:
     async def seats(svc: Svc, event_id: EventId) -> JSONResponse:
         if not EVENT_ID.fullmatch(event_id):
             raise errors.EventNotFound(event_id=event_id[:100])
-        return JSONResponse((await svc.inventory.seats(event_id)).model_dump(), headers=NO_STORE)
+        found = (await svc.inventory.seats(event_id)).model_dump(exclude_none=True)
+        return JSONResponse(found, headers=NO_STORE)
 
     return router

@@ -357,6 +357,20 @@ async def test_a_named_seat_shows_as_held_and_frees_itself(tmp_path):
         assert (await seat_states(gateway, path))["B-04"] == "sold"
 
 
+async def test_a_held_seat_says_until_when_it_is_promised_and_no_other_does(tmp_path):
+    """What the page counts down: the promise, the same through the gateway."""
+    async with mesh(tmp_path, hold_ttl_s=10) as m:
+        held = (
+            await m["inventory"].post(
+                "/reserve", json={"hold_id": "r.1", "event_id": "concert-01", "seats": ["B-03"]}
+            )
+        ).json()
+        for client, prefix in ((m["inventory"], ""), (m["gateway"], "/api")):
+            seats = (await client.get(f"{prefix}/events/concert-01/seats")).json()["seats"]
+            told = {seat["seat"]: seat["held_until"] for seat in seats if "held_until" in seat}
+            assert told == {"B-03": held["expires_at"]}
+
+
 async def test_a_purchase_goes_from_free_to_held_to_sold_and_back(tmp_path):
     async with mesh(tmp_path) as m:
         gateway, path = m["gateway"], "/api/events/concert-01/seats"

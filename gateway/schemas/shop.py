@@ -1,4 +1,4 @@
-"""What goes over the gateway's wire, validated and with the examples of the docs page."""
+"""What buyers send and are told."""
 
 import re
 from decimal import Decimal
@@ -33,7 +33,8 @@ def _email(value: str) -> str:
     return value
 
 
-def _shown(*examples: dict[str, Any], **strict: Any) -> ConfigDict:
+def shown(*examples: dict[str, Any], **strict: Any) -> ConfigDict:
+    """A model's examples, and what else is asked of it."""
     return cast("ConfigDict", {"json_schema_extra": {"examples": list(examples)}, **strict})
 
 
@@ -45,7 +46,7 @@ EventId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 class ReserveRequest(BaseModel):
     """An order for seats. Unknown fields are ignored: the course's clients send more."""
 
-    model_config = _shown(
+    model_config = shown(
         {"user_id": "ana", "event_id": "concert-01", "quantity": 1, "price": 50},
         {
             "user_id": "luis",
@@ -161,7 +162,7 @@ CANCELLING_EXAMPLE: Final[dict[str, Any]] = {
 class ReservationAnswer(BaseModel):
     """What a buyer is told. `manage_token` is the key to cancelling: keep it."""
 
-    model_config = _shown(_CONFIRMED)
+    model_config = shown(_CONFIRMED)
 
     status: Literal["confirmed", "pending", "cancelled", "refunded"]
     message: str
@@ -177,7 +178,7 @@ class ReservationAnswer(BaseModel):
 class PendingAnswer(BaseModel):
     """The outcome is open: ask `Location` again after `Retry-After` seconds."""
 
-    model_config = _shown(
+    model_config = shown(
         {
             "status": "pending",
             "message": "Tu solicitud está en curso. Te avisaremos por correo del resultado; "
@@ -211,7 +212,7 @@ class TimelineEntry(BaseModel):
 class ReservationView(ReservationAnswer):
     """A reservation as it stands; `email` only with the header `X-Manage-Token`."""
 
-    model_config = _shown({**_CONFIRMED, **_MONEY_BACK})
+    model_config = shown({**_CONFIRMED, **_MONEY_BACK})
 
     reason: str | None = None
     email: str | None = None
@@ -233,7 +234,7 @@ class Event(BaseModel):
 class EventList(BaseModel):
     """Every event."""
 
-    model_config = _shown(
+    model_config = shown(
         {
             "events": [
                 {
@@ -259,12 +260,15 @@ class Seat(BaseModel):
     row: str
     number: int
     state: Literal["free", "held", "sold"]
+    held_until: str | None = Field(
+        None, description="Until when a held seat is promised to somebody; absent otherwise."
+    )
 
 
 class SeatList(BaseModel):
     """Every seat of one event."""
 
-    model_config = _shown(
+    model_config = shown(
         {
             "event_id": "concert-01",
             "seats": [
@@ -276,124 +280,3 @@ class SeatList(BaseModel):
 
     event_id: str
     seats: list[Seat]
-
-
-class ResetOrder(BaseModel):
-    """Lab: leave exactly `seats` free seats; held and sold ones stay."""
-
-    model_config = _shown({"event_id": "concert-01", "seats": 20}, extra="forbid", frozen=True)
-
-    event_id: EventId
-    seats: Annotated[int, Field(strict=True, ge=0, le=10_000)]
-
-
-class RaceOrder(BaseModel):
-    """Lab: `buyers` at once for `seats` seats."""
-
-    model_config = _shown({"buyers": 8, "seats": 1}, extra="forbid", frozen=True)
-
-    buyers: Annotated[int, Field(strict=True, ge=2, le=64)] = 8
-    seats: Annotated[int, Field(strict=True, ge=1, le=10)] = 1
-    event_id: EventId = "concert-02"
-
-
-class LoadOrder(BaseModel):
-    """Lab: `requests` reservations by `workers` at once; a 429 is counted, never retried."""
-
-    model_config = _shown({"requests": 50, "workers": 10}, extra="forbid", frozen=True)
-
-    requests: Annotated[int, Field(strict=True, ge=1, le=200)] = 50
-    workers: Annotated[int, Field(strict=True, ge=1, le=50)] = 10
-    event_id: EventId = "concert-01"
-
-
-class Verdict(BaseModel):
-    """How one promise about the books stands; see docs/audit.md."""
-
-    number: str
-    name: str
-    title_es: str
-    title_en: str
-    ok: bool | None = Field(
-        description="null: not judged, because it needs a journal or because something is under way."
-    )
-    checked: int = Field(description="Rows that were looked at.")
-    findings: list[str] = Field(description="What breaks it, at most five.")
-
-
-class AuditReport(BaseModel):
-    """An audit of all databases. `ok`: nothing that could be judged is broken."""
-
-    model_config = _shown(
-        {
-            "ok": True,
-            "at": "2026-11-24T18:00:00+00:00",
-            "took_ms": 240,
-            "rest": True,
-            "invariants": [
-                {
-                    "number": "I2",
-                    "name": "one-owner",
-                    "title_es": "Ningún asiento está, ni estuvo nunca, en dos apartados vivos a la vez.",
-                    "title_en": "No seat is, or ever was, in two living holds at once.",
-                    "ok": True,
-                    "checked": 96,
-                    "findings": [],
-                }
-            ],
-        }
-    )
-
-    ok: bool
-    at: str
-    took_ms: int
-    rest: bool = Field(description="Whether nothing was under way.")
-    invariants: list[Verdict]
-
-
-class Count(BaseModel):
-    """How often one answer came."""
-
-    status: int
-    code: str
-    count: int
-
-
-class Answered(BaseModel):
-    """What one buyer heard: when it came (since the start) and how long it took, returns after a 429 included."""
-
-    at_ms: int
-    took_ms: int
-    outcome: str
-
-
-class CrowdReport(BaseModel):
-    """What came of a race or a flood. Percentiles are of accepted reservations, milliseconds."""
-
-    model_config = _shown(
-        {
-            "outcomes": [
-                {"status": 200, "code": "confirmed", "count": 1},
-                {"status": 409, "code": "sold_out", "count": 7},
-            ],
-            "series": [
-                {"at_ms": 0, "took_ms": 42, "outcome": "confirmed"},
-                {"at_ms": 1, "took_ms": 120, "outcome": "sold_out"},
-            ],
-            "p50_ms": 42,
-            "p95_ms": 42,
-            "elapsed_s": 0.31,
-            "retries": 3,
-            "ok": True,
-        }
-    )
-
-    outcomes: list[Count]
-    series: list[Answered] = Field(description="Every buyer, in the order in which they came.")
-    p50_ms: int | None
-    p95_ms: int | None
-    elapsed_s: float
-    retries: int = Field(0, description="How often a buyer came back after a 429 (race only).")
-    ok: bool = Field(
-        description="Race: exactly the seats were sold. Flood: all answers in contract."
-    )
