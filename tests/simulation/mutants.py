@@ -111,6 +111,7 @@ MUTANTS = (
     _control("a capture under way is settled before it is taken back", "I10 I12 I18", 2),
     _control("a batch is drained by nobody who can be cancelled", "I6", 175),
     _control("nobody is told “sold out” while there are seats", "I19", 1),
+    _control("whoever is turned away at the door left nothing behind", "I21", 1),
     Mutant(
         "seats are looked at and taken in one transaction", CHECK_THEN_ACT, frozenset({"I2"}), 11
     ),
