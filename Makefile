@@ -36,7 +36,7 @@ screenshots: ## fotografía la página y /docs con Chromium, en un minuto; a doc
 chaos: ## la matriz de caos larga: mata, congela y corta mientras se compra, y audita
 	@$(PYTHON) dev.py chaos $(ARGS)
 
-bench: ## mide políticas, malla y promesas junto a otras, en 10 minutos; a docs/benchmarks.md
+bench: ## mide políticas, malla y promesas junto a otras, en unos 11 minutos; a docs/benchmarks.md
 	@$(PYTHON) dev.py bench $(ARGS)
 
 bench-all: ## lo mismo, y la crecida (con Envoy y nginx) y lo que cuesta crecer

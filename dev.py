@@ -48,7 +48,7 @@ HELP = """Uso: python3 dev.py ORDEN [argumentos]
   ci                           check + test + lib + browser
   control [palabras]           rompe una regla y enseña al auditor en rojo: control leaves a tombstone
   chaos                        la matriz de caos larga: chaos --budget 10m --seed 7 --html matriz.html
-  bench                        mide políticas, malla y promesas junto a otras, en 10 minutos; a docs/benchmarks.md
+  bench                        mide políticas, malla y promesas junto a otras, en unos 11 minutos; a docs/benchmarks.md
   bench-all                    lo mismo, y la crecida (con Envoy y nginx) y lo que cuesta crecer
   lock                         vuelve a calcular los ficheros requirements*.lock
 """
@@ -196,9 +196,9 @@ def steps(name: str) -> list[list[str]]:
     project = ["pyproject.toml", "--group", "build"]
     short = (
         *("policies --write", "gauntlet --write", "limits --svg", "storms --svg"),
-        *("mesh --write --svg", "promises --write", "wire --write", "live --write"),
+        *("mesh --write --svg", "promises --write", "wire --write"),
     )
-    long = (*short, "flood --peers --write --svg", "growth --write")
+    long = (*short, "live --write", "flood --peers --write --svg", "growth --write")
     return {
         "check": check,
         "test": test,
