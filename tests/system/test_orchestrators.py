@@ -167,6 +167,7 @@ async def test_a_paused_orchestrator_is_taken_over_and_fenced_when_it_wakes(tmp_
         await fault(stack, "payments", "latency", seconds=0.5)
         before = len(answers)
         await until(lambda: len(answers) >= before + 12, 30)
+        await until(lambda: _in_flight(tmp_path) >= 4, 30)  # or it may have nothing to take over
         await until(lambda: stopped_outside_a_commit(pid, tmp_path), 15)
         paused_for = asyncio.create_task(asyncio.sleep(5))
         taken = "SELECT COUNT(*) FROM saga_log WHERE step = 'recover' AND from_state = to_state"
