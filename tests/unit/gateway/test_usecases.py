@@ -42,7 +42,7 @@ async def test_reservations_gets_everything_that_names_the_request(key):
     assert body["scope"] == "reserve:ana"
     assert body["reservation_id"].startswith("r")
     assert len(body["reservation_id"]) == 33
-    assert len(body["delivery_id"]) == 32
+    assert len(body["delivery_id"]) == 43
     assert len(body["fingerprint"]) == 64
     assert body["price_minor"] == 5000
     assert body["quantity"] == 1
