@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import httpx
 import structlog
+from pydantic_core import from_json
 
 from chassis.catalogue import language
 from chassis.credentials import Credentials
@@ -27,14 +28,6 @@ from chassis.traffic import Traffic
 from resilience import Event, FailedResponse, Policy, ResilientTransport, never_sent
 
 log = structlog.get_logger()
-
-_HEADERS: Final[Mapping[str, str]] = {
-    "accept": "*/*",
-    "accept-encoding": "gzip, deflate",
-    "connection": "keep-alive",
-    "user-agent": f"python-httpx/{httpx.__version__}",
-}
-"""What every request says, as httpx's own client does."""
 
 _encode: Final = JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
@@ -238,7 +231,6 @@ class Edge:
         url, host = _address(self._base_url, path)
         sent = {
             "host": host,
-            **_HEADERS,
             "x-request-id": request_id.get(),
             "accept-language": language.get(),
             **headers,
@@ -307,7 +299,7 @@ def _is_final(response: httpx.Response) -> bool:
 
 def _json_object(response: httpx.Response) -> dict[str, Any] | None:
     try:
-        found = response.json()
+        found = from_json(response.content, allow_inf_nan=False)
     except ValueError:
         return None
     return found if isinstance(found, dict) else None
