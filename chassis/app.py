@@ -206,7 +206,7 @@ def build_app(  # noqa: PLR0913 - keyword-only options
     app.state.health = chassis.health
     app.state.door = chassis.door
     app.state.specs = specs or {chassis.name: "/openapi.json"}
-    app.state.faults, app.state.callers = chassis.faults, who
+    app.state.faults, app.state.callers, app.state.guard = chassis.faults, who, guard
     # A door that is anybody's is plain: browsers have no certificates, and a proxy before it speaks TLS.
     folder = None if is_public else settings.tls_dir
     app.state.certificates = None if folder is None else Certificates(folder, chassis.name)
@@ -217,7 +217,7 @@ class _App(FastAPI):
     """FastAPI whose document says what the guard does."""
 
     def openapi(self) -> dict[str, Any]:
-        return with_security(super().openapi(), self.state.callers)
+        return with_security(super().openapi(), self.state.callers, self.state.guard)
 
 
 def _who(

@@ -104,7 +104,7 @@ class LabCredentials:
         name = _named(token)
         if name is None:
             return None
-        wanted = _digest(lab_token(self._key, name, self._name).encode())
+        wanted = _lab_digest(self._key, name, self._name)
         return name if hmac.compare_digest(_digest(token), wanted) else None
 
 
@@ -113,6 +113,11 @@ def lab_token(key: str, caller: str, callee: str) -> str:
     """What `caller` shows to `callee` in a lab with this key."""
     secret = hmac.new(key.encode(), f"{caller}>{callee}".encode(), "sha256").hexdigest()
     return f"tq.{caller}.{secret}"
+
+
+@lru_cache(maxsize=256)
+def _lab_digest(key: str, caller: str, callee: str) -> bytes:
+    return _digest(lab_token(key, caller, callee).encode())
 
 
 class _Known(NamedTuple):

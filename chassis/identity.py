@@ -109,7 +109,6 @@ class Guard:
         is_public: bool,
     ) -> None:
         self._credentials = credentials
-        self._settings = settings
         self._required = credentials is not None and settings.is_auth_required
         self._certified = settings.tls_dir is not None and not is_public
         words = ((OPERATOR, settings.admin_token), (LAB, settings.chaos_token))
@@ -117,8 +116,8 @@ class Guard:
         self._others = None if is_public else self._rule("", ())
         self._constant: dict[tuple[str, str], Rule | None] = {}
         self._patterns: list[tuple[str, Pattern[str], Rule | None]] = []
-        for name, who in callers.items():
-            rule = self._rule(name, who)
+        self._rules = {name: self._rule(name, who) for name, who in callers.items()}
+        for name, rule in self._rules.items():
             method, path = name.split(" ")
             if "{" in path:
                 self._patterns.append((method, compile_path(path)[0], rule))
@@ -128,21 +127,22 @@ class Guard:
     @property
     def is_idle(self) -> bool:
         """Whether everything is open to anybody."""
-        rules = [self._others, *self._constant.values(), *(one[2] for one in self._patterns)]
-        return not any(rules)
+        return not any((self._others, *self._rules.values()))
+
+    def demands(self, name: str) -> bool:
+        """Whether the operation "METHOD /path" is refused to who shows nothing, however it is asked."""
+        rule = self._rules.get(name)
+        return rule is not None and rule.must and name != "GET /readyz"
 
     def _rule(self, name: str, callers: Sequence[str]) -> Rule | None:
-        allowed, lab, admin = (
-            frozenset(callers) or None,
-            *(bool(word) for word in (self._settings.chaos_token, self._settings.admin_token)),
-        )
+        allowed, known = frozenset(callers) or None, dict(self._words)
         if PUBLIC in callers:
             return None
         if LAB in callers:
-            return Rule(allowed, must=True) if lab else None
+            return Rule(allowed, must=True) if LAB in known else None
         if name in DIAGNOSTICS:
-            return Rule(allowed, must=True) if admin else None
-        must = self._required or (OPERATOR in callers and admin)
+            return Rule(allowed, must=True) if OPERATOR in known else None
+        must = self._required or (OPERATOR in callers and OPERATOR in known)
         return Rule(allowed, must) if must or self._credentials is not None else None
 
     def check(self, scope: Scope) -> None:
@@ -209,17 +209,17 @@ class GuardMiddleware:
         await self.app(scope, receive, send)
 
 
-def with_security(document: dict[str, Any], callers: Callers) -> dict[str, Any]:
-    """The API document with what the guard may say, at every operation that is not open to anybody."""
+def with_security(document: dict[str, Any], callers: Callers, guard: Guard) -> dict[str, Any]:
+    """The API document with what the guard may say, at every operation that is not anybody's in every mode."""
     said = refusals(Unauthorized, Forbidden, always=())
     is_guarded = False
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            who = callers.get(f"{method.upper()} {path}", (PUBLIC,))
-            if PUBLIC in who:
+            name = f"{method.upper()} {path}"
+            if PUBLIC in callers.get(name, (PUBLIC,)):
                 continue
             is_guarded = True
-            operation["security"] = [{_SCHEME: []}]
+            operation["security"] = [*([] if guard.demands(name) else [{}]), {_SCHEME: []}]
             for status, answer in said.items():
                 known = operation["responses"].setdefault(str(status), answer)
                 _say_too(known, answer)
