@@ -142,7 +142,7 @@ async def test_our_callers_take_no_other_certificate_for_the_one_they_call(mesh,
             await transport.aclose()
 
 
-def test_names_are_those_of_services_only():
+async def test_names_are_those_of_services_only():
     certificate = {"subjectAltName": (("DNS", "inventory"), ("IP Address", "127.0.0.1"))}
     assert names_of(certificate) == {"inventory"}
     assert names_of({}) == frozenset()
