@@ -10,7 +10,6 @@ Source of the format: docs/adr/0019. Not here: who may call what (`chassis.ident
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple, Protocol
 
@@ -27,6 +26,9 @@ LOOK_EVERY_S: Final = 1.0
 
 _PREFIX: Final = b"tq."
 _NAME: Final = 32  # longest name of a caller
+_SEEN: Final = (
+    64  # so many tokens of the lab are remembered: its key is public, and so is making some
+)
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -94,30 +96,37 @@ class LabCredentials:
     def __init__(self, name: str, key: str) -> None:
         self._name = name
         self._key = key
+        self._bearers: dict[str, str] = {}
+        # Written by `caller`.
+        self._seen: dict[bytes, str] = {}
 
     def bearer(self, callee: str) -> str | None:
         """As the protocol says."""
-        return f"Bearer {lab_token(self._key, self._name, callee)}"
+        found = self._bearers.get(callee)
+        if found is None:
+            found = self._bearers[callee] = f"Bearer {lab_token(self._key, self._name, callee)}"
+        return found
 
     def caller(self, token: bytes) -> str | None:
         """As the protocol says."""
+        seen = self._seen.get(token)
+        if seen is not None:
+            return seen
         name = _named(token)
         if name is None:
             return None
-        wanted = _lab_digest(self._key, name, self._name)
-        return name if hmac.compare_digest(_digest(token), wanted) else None
+        wanted = lab_token(self._key, name, self._name).encode()
+        if not hmac.compare_digest(_digest(token), _digest(wanted)):
+            return None
+        if len(self._seen) < _SEEN:
+            self._seen[token] = name
+        return name
 
 
-@lru_cache(maxsize=256)
 def lab_token(key: str, caller: str, callee: str) -> str:
     """What `caller` shows to `callee` in a lab with this key."""
     secret = hmac.new(key.encode(), f"{caller}>{callee}".encode(), "sha256").hexdigest()
     return f"tq.{caller}.{secret}"
-
-
-@lru_cache(maxsize=256)
-def _lab_digest(key: str, caller: str, callee: str) -> bytes:
-    return _digest(lab_token(key, caller, callee).encode())
 
 
 class _Known(NamedTuple):
@@ -138,11 +147,13 @@ class FileCredentials:
         self._path = path
         self._name = name
         self._runtime = runtime
-        # All four are written by `_read` only.
+        # All five are written by `_read` only, but that `caller` adds to `_seen` what it found true: a look-up by a
+        # keyed hash tells a guesser nothing of how far a guess agrees. Tokens that expire are looked at every time.
         self._mark: tuple[int, int, int] | None = None
         self._looked_s = runtime.mono()
         self._bearers: dict[str, str] = {}
         self._known: dict[str, list[_Known]] = {}
+        self._seen: dict[bytes, str] = {}
         try:
             self._mark = self._marked()
             self._read()
@@ -157,6 +168,9 @@ class FileCredentials:
     def caller(self, token: bytes) -> str | None:
         """As the protocol says."""
         self._look_again()
+        seen = self._seen.get(token)
+        if seen is not None:
+            return seen
         found = self._caller(token)
         if found is None and self._look():  # who shows it may have heard of a rotation first
             found = self._caller(token)
@@ -168,10 +182,12 @@ class FileCredentials:
             return None
         shown = _digest(token)
         for known in self._known.get(name, ()):
-            if hmac.compare_digest(shown, known.digest) and (
-                known.expires_s is None or self._runtime.now().timestamp() < known.expires_s
-            ):
+            if not hmac.compare_digest(shown, known.digest):
+                continue
+            if known.expires_s is None:
+                self._seen[token] = name
                 return name
+            return name if self._runtime.now().timestamp() < known.expires_s else None
         return None
 
     def _look_again(self) -> None:
@@ -207,6 +223,7 @@ class FileCredentials:
             known.setdefault(one.caller, []).append(_Known(bytes.fromhex(one.sha256), until_s))
         self._bearers = {callee: f"Bearer {token}" for callee, token in found.calls.items()}
         self._known = known
+        self._seen = {}
 
 
 def _said(error: Exception) -> str:

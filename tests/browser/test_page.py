@@ -183,7 +183,7 @@ async def test_a_lab_behind_its_token_asks_for_it_and_keeps_it_for_this_tab_alon
         await page.reload()
         await expect(page.locator("[data-scenario]")).to_have_count(6)
         await page.locator("#audit-go").click()
-        await expect(page.locator("#audit-list li").first).to_be_visible()
+        await expect(page.locator("#audit-list li").first).to_be_visible(timeout=30_000)
         watched.assert_well_behaved()
         assert not [url for url in watched.requests if token in url]
         assert await page.evaluate("localStorage.getItem('lab-token')") is None
