@@ -1,6 +1,10 @@
 """Mutual TLS over five real processes: who has no certificate of ours, or somebody else's, does not get in."""
 
+import asyncio
+import json
+import os
 import ssl
+import sys
 from pathlib import Path
 
 import httpx
@@ -85,6 +89,26 @@ async def test_a_reservation_passes_over_five_processes_with_certificates(mesh):
         port = int(stack.url(service, "").rpartition(":")[2])
         assert await answers_ok(port, "/readyz", tls=Tls(folder, service))
         assert not await answers_ok(port, "/healthz")
+
+
+async def ran(*arguments: str, **environment: str) -> tuple[int, bytes]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", *arguments),
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    return process.returncode or 0, said
+
+
+async def test_a_healthcheck_asks_by_the_services_certificate_and_ps_sees_all_five(mesh):
+    stack, folder = mesh
+    probe = ("chassis.probe", "payments", stack.url("payments", "/healthz"))
+    assert (await ran(*probe, TLS_DIR=str(folder)))[0] == 0
+    assert (await ran(*probe, TLS_DIR=""))[0] == 1
+    code, said = await ran("chaos", "ps", "--data", str(stack.data), "--json")
+    states = {name: one["state"] for name, one in json.loads(said)["services"].items()}
+    assert (code, states) == (0, dict.fromkeys(SERVICES, "ready"))
 
 
 async def test_the_right_certificate_with_its_own_token_gets_in(mesh):
