@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,7 +23,7 @@ from typing import Final
 import httpx
 
 from bench.peers import ROOT
-from chaos import tether
+from chaos import credentials, tether
 from chaos.ports import is_free
 
 BACKEND_CORE: Final = 0
@@ -143,8 +143,12 @@ def gateway(limit: str) -> Command:
     if limit != "adaptive":
         kind = {"GATEWAY_LIMIT": "fixed", "GATEWAY_MAX_INFLIGHT": limit}
 
-    def command(port: int, to: int, _folder: Path) -> tuple[Sequence[str], Mapping[str, str]]:
+    def command(port: int, to: int, folder: Path) -> tuple[Sequence[str], Mapping[str, str]]:
+        with suppress(credentials.CredentialsThere):
+            credentials.make(folder, ("gateway", "reservations"))
         return [sys.executable, "-m", "gateway.app"], {
+            "SERVICE_CREDENTIALS": str(credentials.path_of(folder, "gateway")),
+            "ADMIN_TOKEN": _SECRET,
             "PORT": str(port),
             "RESERVATIONS_URL": f"http://127.0.0.1:{to}",
             "CHAOS_ENABLED": "false",

@@ -111,11 +111,16 @@ class Buyers:
                 }
                 self._note("count", seen, answer, began_s)
 
-    async def reset(self, inventory_url: str, event_id: str, seats: int) -> Answer:
-        """Ask inventory to leave so many free seats (lab only)."""
+    async def reset(
+        self, inventory_url: str, event_id: str, seats: int, token: str | None = None
+    ) -> Answer:
+        """Ask inventory to leave so many free seats (lab only), with the lab's token if it has one."""
         began_s = self._now_s()
         answer = await self._send(
-            "POST", f"{inventory_url}/admin/reset", {"event_id": event_id, "seats": seats}
+            "POST",
+            f"{inventory_url}/admin/reset",
+            {"event_id": event_id, "seats": seats},
+            {"authorization": f"Bearer {token}"} if token else None,
         )
         self._note("reset", {"event_id": event_id, "quantity": seats}, answer, began_s)
         return answer

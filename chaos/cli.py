@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import click
 
 from chaos.commands.audit import audit_command
+from chaos.commands.credentials import credentials_command
 from chaos.commands.crowd import load_command, race_command
 from chaos.commands.faults import chaos_group
 from chaos.commands.mail import mail_group
@@ -45,6 +46,7 @@ def build(say: Say) -> click.Group:
         race_command,
         audit_command,
         mail_group,
+        credentials_command,
         matrix_command,
         simulate_command,
     ):

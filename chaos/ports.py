@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 LOOPBACK: Final = "127.0.0.1"
 _LISTENING: Final = "0A"
@@ -64,11 +66,37 @@ def _socket_inode(descriptor: Path) -> str | None:
     return target[len("socket:[") : -1] if target.startswith("socket:[") else None
 
 
-async def answers_ok(port: int, path: str, limit_s: float = 2.0) -> bool:
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How to ask a service that wants a certificate: by its own.
+
+    Attributes:
+        folder: Where `ca.pem`, `NAME.pem` and `NAME.key` are.
+        name: The service.
+    """
+
+    folder: Path
+    name: str
+
+    def context(self) -> ssl.SSLContext:
+        """Shows the service's certificate, and takes no other from it.
+
+        Raises:
+            OSError: A file is missing or of no use.
+        """
+        found = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
+        found.load_cert_chain(self.folder / f"{self.name}.pem", self.folder / f"{self.name}.key")
+        return found
+
+
+async def answers_ok(port: int, path: str, limit_s: float = 2.0, tls: Tls | None = None) -> bool:
     """Whether `GET path` on a loopback port answers 200 within `limit_s` seconds."""
     try:
+        secure: dict[str, Any] = {}
+        if tls is not None:
+            secure = {"ssl": tls.context(), "server_hostname": tls.name}
         async with asyncio.timeout(limit_s):
-            reader, writer = await asyncio.open_connection(LOOPBACK, port)
+            reader, writer = await asyncio.open_connection(LOOPBACK, port, **secure)
             try:
                 host = f"{LOOPBACK}:{port}"
                 writer.write(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from chaos.nursery import Forked, Nursery
-from chaos.ports import answers_ok
+from chaos.ports import Tls, answers_ok
 from chaos.texts import SPANISH, Say
 
 FIRST_BACKOFF_S: Final = 0.2
@@ -37,6 +37,7 @@ class Program:
         environment: The complete environment of the process.
         log: File for its output; None sends each line to `Tell`.
         module: What the nursery may run in place of `argv`, to the same effect.
+        tls: How to ask it, if it wants a certificate.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Program:
     stop_grace_s: float
     log: Path | None
     module: str | None = None
+    tls: Tls | None = None
 
 
 class Supervised:
@@ -223,7 +225,8 @@ class Supervised:
             )
 
     async def _watch_health(self, healthy_at: list[float]) -> None:
-        while not await answers_ok(self.program.port, self.program.health_path):  # noqa: ASYNC110
+        one = self.program
+        while not await answers_ok(one.port, one.health_path, tls=one.tls):  # noqa: ASYNC110
             await asyncio.sleep(_PROBE_EVERY_S)  # another process: there is no event to wait for
         healthy_at.append(asyncio.get_running_loop().time())
         self._was_healthy = True

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from chaos import tether
 from chaos.nursery import Nursery
-from chaos.ports import LOOPBACK
+from chaos.ports import LOOPBACK, Tls
 from chaos.process import Program
 from chaos.topology import Service, Topology
 
@@ -49,6 +49,8 @@ def programs(
 
     def program(service: Service) -> Program:
         own = {name: as_local(value) for name, value in service.environment.items()}
+        # The door that buyers use is plain; behind it everybody shows a certificate.
+        certified = None if service.name == topology.entry else own.get("TLS_DIR")
         own |= {"HOST": LOOPBACK, "PORT": str(ports[service.name]), "DATA_DIR": str(data)}
         return Program(
             name=service.name,
@@ -61,6 +63,7 @@ def programs(
             stop_grace_s=service.stop_grace_s,
             log=logs / f"{service.name}.log" if logs is not None else None,
             module=_module(service),
+            tls=Tls(Path(certified), service.name) if certified else None,
         )
 
     return {name: program(service) for name, service in topology.services.items()}

@@ -88,9 +88,18 @@ class Race:
         inventory_url: For counters and the reset (lab only).
         event_id: The event raced for.
         runtime: Clock, sleep and jitter.
+        token: CHAOS_TOKEN, if the lab has one.
     """
 
-    def __init__(self, buyers: Buyers, inventory_url: str, event_id: str, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        buyers: Buyers,
+        inventory_url: str,
+        event_id: str,
+        runtime: Runtime,
+        token: str | None = None,
+    ) -> None:
+        self._token = token
         self._buyers = buyers
         self._inventory_url = inventory_url
         self._event_id = event_id
@@ -135,7 +144,9 @@ class Race:
     async def _reset(self, seats: int) -> None:
         end = self._runtime.clock() + _BUSY_LIMIT_S
         while True:
-            answer = await self._buyers.reset(self._inventory_url, self._event_id, seats)
+            answer = await self._buyers.reset(
+                self._inventory_url, self._event_id, seats, self._token
+            )
             if answer.status == 200:
                 return
             if answer.code != "event_busy" or self._runtime.clock() >= end:

@@ -8,6 +8,7 @@ Not here: how one process is born (`nursery`) and kept alive (`process`), what c
 """
 
 import asyncio
+import contextlib
 import os
 import secrets  # noqa: TID251 - a secret at rest for a real machine, outside the simulated mesh
 import signal
@@ -17,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from chaos import topology
+from chaos import credentials, topology
 from chaos.nursery import Nursery
 from chaos.ports import LOOPBACK, answers_ok, holder, is_free
 from chaos.process import MAX_BACKOFF_S, Supervised, Tell
@@ -29,7 +30,8 @@ from chaos.topology import Topology
 START_LIMIT_S: Final = 30.0
 _KILL: Final = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
 _LOOK_EVERY_S: Final = 0.05
-_SECRET_FILE: Final = "id_secret"  # noqa: S105 - the name of a file
+_SECRETS: Final = ("ID_SECRET", "ADMIN_TOKEN")
+_CREDENTIALS: Final = "credentials"  # a folder in the data folder
 
 
 class PortTaken(Exception):
@@ -208,8 +210,8 @@ class Stack:
 
     def _prepare(self) -> None:
         variables = dict(self._environment)
-        if self._shop and not variables.get("ID_SECRET"):
-            variables["ID_SECRET"] = self._own_secret()
+        if self._shop:
+            self._add_secrets(variables)
         # Defaults in compose.yaml may name ports as published: tell them the ports of this mesh.
         ports = topology.read(self._files, variables).ports(self.base_port)
         variables |= {f"{name.upper()}_PORT": str(port) for name, port in ports.items()}
@@ -239,13 +241,21 @@ class Stack:
             for name, program in chosen.items()
         }
 
-    def _own_secret(self) -> str:
-        """The data folder's own secret: ids stay the same over restarts and nobody else's."""
-        path = self.data / _SECRET_FILE
-        if not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_hex(32), encoding="ascii")
-        return path.read_text(encoding="ascii").strip()
+    def _add_secrets(self, variables: dict[str, str]) -> None:
+        """The data folder's own secrets where nobody gave any: the same over restarts, and nobody else's."""
+        for name in _SECRETS:
+            if not variables.get(name):
+                path = self.data / name.lower()
+                if not path.exists():
+                    path.touch(mode=0o600)
+                    path.write_text(secrets.token_hex(32), encoding="ascii")
+                variables[name] = path.read_text(encoding="ascii").strip()
+        if not variables.get("CREDENTIALS_DIR"):
+            folder = self.data / _CREDENTIALS
+            variables["CREDENTIALS_DIR"] = str(folder)
+            names = tuple(topology.read(self._files, variables).services)
+            with contextlib.suppress(credentials.CredentialsThere):
+                credentials.make(folder, names)
 
     async def _until_ready(self) -> None:
         try:
@@ -272,7 +282,12 @@ class Stack:
 
     def _record(self) -> None:
         services: dict[str, dict[str, Any]] = {
-            name: {"pid": one.pid, "port": one.program.port, "restarts": one.restarts}
+            name: {
+                "pid": one.pid,
+                "port": one.program.port,
+                "restarts": one.restarts,
+                **({"tls_dir": str(one.program.tls.folder)} if one.program.tls else {}),
+            }
             for name, one in self._processes.items()
         }
         self._state.write(services, self._started_at)

@@ -17,11 +17,24 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chaos.faults import FaultMiddleware, Faults, control_routes
 from chassis import problems
 from chassis.clients import Upstream
+from chassis.credentials import credentials_of
 from chassis.docs import docs_routes
 from chassis.door import Door
 from chassis.errors import DeadlineGone, Overloaded, RateLimited, ServiceError
 from chassis.fastpath import FastPathMiddleware
 from chassis.health import Health, health_routes
+from chassis.identity import (
+    DIAGNOSTICS,
+    LAB,
+    PUBLIC,
+    Callers,
+    Guard,
+    GuardMiddleware,
+    declared,
+    operations,
+    with_security,
+)
+from chassis.mutual import Certificates
 from chassis.problems import ProblemMiddleware, problem_routes
 from chassis.requests import BodyLimitMiddleware, RequestContextMiddleware
 from chassis.runtime import Runtime
@@ -88,6 +101,7 @@ class Chassis:
         self.name = name
         self.settings = settings
         self.runtime = runtime
+        self.credentials = credentials_of(name, settings, runtime)
         self.metrics = Metrics()
         self.door = Door(runtime, self.metrics)
         self.health = Health(self.metrics, self.refresh)
@@ -103,7 +117,11 @@ class Chassis:
 
     def upstream(self, name: str, base_url: str, *listeners: Callable[[Event], None]) -> Upstream:
         """An upstream whose edges show in `/readyz?verbose=1` and `/metrics`; `listeners` hear its policies, too."""
-        found = Upstream(name, base_url, self.runtime, self.metrics, listeners)
+        if self.settings.tls_dir is not None and name != self.name:
+            base_url = base_url.replace("http://", "https://")
+        found = Upstream(
+            name, base_url, self.runtime, self.metrics, listeners, credentials=self.credentials
+        )
         self._upstreams.append(found)
         self.traffic[name] = found.traffic
         return found
@@ -130,6 +148,7 @@ def build_app(  # noqa: PLR0913 - keyword-only options
     summary: str,
     service: Callable[[], AbstractAsyncContextManager[object]],
     routers: Sequence[APIRouter],
+    callers: Callers | None = None,
     admission: Admission | None = None,
     exempt: tuple[str, ...] = (),
     specs: Mapping[str, str] | None = None,
@@ -144,6 +163,7 @@ def build_app(  # noqa: PLR0913 - keyword-only options
         summary: One line for the docs page.
         service: The lifespan: builds stores, clients and loops, yields the object that routes use.
         routers: The service's own routes.
+        callers: Who may call each of them; whoever has a valid token by default.
         admission: Who is let in; by default `settings.max_inflight` at once and a short queue.
         exempt: Further path prefixes that neither limit nor deadline concerns.
         specs: Name to address of every spec on the docs page; the own one by default.
@@ -158,9 +178,12 @@ def build_app(  # noqa: PLR0913 - keyword-only options
     tables = [problem_routes(), *routers, health_routes(), docs_routes()]
     if settings.chaos_enabled:
         tables.append(control_routes())
+    who = _who(callers, tables, routers)
+    is_public = callers is not None and all({PUBLIC, LAB} & {*one} for one in callers.values())
+    guard = Guard(who, chassis.credentials, settings, is_public=is_public)
     # Not `include_router`, which makes every route anew.
     routes = [route for table in tables for route in table.routes]
-    app = FastAPI(
+    app = _App(
         title=f"Taquilla · {chassis.name}",
         summary=summary,
         version="1",
@@ -173,6 +196,7 @@ def build_app(  # noqa: PLR0913 - keyword-only options
         middleware=[
             *_middleware(
                 chassis,
+                guard,
                 admission or Admission(Limit(fixed=settings.max_inflight), queue=Queue()),
                 EXEMPT + exempt,
             ),
@@ -182,12 +206,35 @@ def build_app(  # noqa: PLR0913 - keyword-only options
     app.state.health = chassis.health
     app.state.door = chassis.door
     app.state.specs = specs or {chassis.name: "/openapi.json"}
-    app.state.faults, app.state.chaos_token = chassis.faults, settings.chaos_token
+    app.state.faults, app.state.callers, app.state.guard = chassis.faults, who, guard
+    # A door that is anybody's is plain: browsers have no certificates, and a proxy before it speaks TLS.
+    folder = None if is_public else settings.tls_dir
+    app.state.certificates = None if folder is None else Certificates(folder, chassis.name)
     return app
+
+
+class _App(FastAPI):
+    """FastAPI whose document says what the guard does."""
+
+    def openapi(self) -> dict[str, Any]:
+        return with_security(super().openapi(), self.state.callers, self.state.guard)
+
+
+def _who(
+    callers: Callers | None, tables: Sequence[APIRouter], routers: Sequence[APIRouter]
+) -> dict[str, Sequence[str]]:
+    """Who may call each operation of `tables`, of which `routers` are the service's own."""
+    own = dict.fromkeys(operations(routers), ()) if callers is None else declared(callers, routers)
+    found: dict[str, Sequence[str]] = {"GET /openapi.json": (PUBLIC,)}
+    for name in operations(tables):
+        is_switch = name.split(" ")[1].startswith("/chaos")
+        found[name] = own.get(name, (LAB,) if is_switch else DIAGNOSTICS.get(name, (PUBLIC,)))
+    return found
 
 
 def _middleware(
     chassis: Chassis,
+    guard: Guard,
     admission: Admission,
     exempt_prefixes: tuple[str, ...],
 ) -> list[Middleware]:
@@ -213,6 +260,7 @@ def _middleware(
         Middleware(RequestContextMiddleware, runtime=chassis.runtime),
         Middleware(ProblemMiddleware),
         Middleware(_MetricsMiddleware, chassis=chassis),
+        *([] if guard.is_idle else [Middleware(GuardMiddleware, guard=guard)]),
         Middleware(
             _observed_shield,  # type: ignore[arg-type]  # a factory of keyword options
             chassis=chassis,

@@ -285,8 +285,10 @@ PROBLEMS: Final[Mapping[str, Message]] = {
     "unauthorized": _m(
         "Sin autorización",
         "Unauthorized",
-        "Falta una credencial válida.",
-        "A valid credential is missing.",
+        "Falta una credencial válida: Authorization: Bearer con el CHAOS_TOKEN del laboratorio, el ADMIN_TOKEN o "
+        "el token de un servicio.",
+        "A valid credential is missing: Authorization: Bearer with the lab's CHAOS_TOKEN, the ADMIN_TOKEN or a "
+        "service's token.",
     ),
     "forbidden": _m(
         "Prohibido",

@@ -4,31 +4,38 @@ An answer becomes exactly one of four things, and only these:
 
 - the JSON of a 2xx answer;
 - `Refused`: the callee decided (4xx, or anything marked `X-Outcome: final`);
-- `NotSent`: the callee provably did nothing (refused connection, open breaker, shed, expired);
+- `NotSent`: the callee provably did nothing (refused connection, open breaker, shed, expired, our credentials refused);
 - `InDoubt`: nobody here knows (time-out, reset, unmarked 5xx, nonsense). Never "failed".
 
 Each service's `clients.py` maps known codes to its own errors, so that one vocabulary never leaks into another.
 """
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from json import JSONEncoder
 from typing import Any, Final
 
 import httpx
+import structlog
 from pydantic_core import from_json
 
 from chassis.catalogue import language
+from chassis.credentials import Credentials
 from chassis.requests import request_id
 from chassis.runtime import Runtime
 from chassis.telemetry import Metrics
 from chassis.traffic import Traffic
 from resilience import Event, FailedResponse, Policy, ResilientTransport, never_sent
 
+log = structlog.get_logger()
+
 _encode: Final = JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 # Time-outs are the policy's; httpx's own would only blur which one struck.
 _EXTENSIONS: Final = {"timeout": httpx.Timeout(None, pool=1.0).as_dict()}
+
+_CLOSED_TO_US: Final = frozenset({(401, "unauthorized"), (403, "forbidden")})
+"""What a guard says, before anything is done."""
 
 
 class Refused(Exception):
@@ -76,6 +83,7 @@ class Upstream:
         runtime: The effects.
         metrics: Listens to the policies.
         listeners: Further ones.
+        credentials: What the caller shows there, if anything.
     """
 
     def __init__(
@@ -85,8 +93,11 @@ class Upstream:
         runtime: Runtime,
         metrics: Metrics,
         listeners: tuple[Callable[[Event], None], ...] = (),
+        *,
+        credentials: Credentials | None = None,
     ) -> None:
         self.name = name
+        self._credentials = credentials
         self._addresses = [address.strip() for address in base_url.split(",")]
         self._runtime = runtime
         self._listeners = (metrics.on_policy_event, *listeners)
@@ -96,13 +107,16 @@ class Upstream:
         # Those of `edges` whose calls are the service's own work.
         self._working: list[Edge] = []
 
-    def edge(self, name: str, policy: Policy, *, works: bool = True) -> "Edge":
+    def edge(
+        self, name: str, policy: Policy, *, works: bool = True, says_who: bool = True
+    ) -> "Edge":
         """A way to call this upstream under `policy`; edges share the pool and nothing else.
 
         Args:
             name: Its name below the upstream's.
             policy: What it does.
             works: Whether its calls are the service's own work and show in `traffic`; those of who only looks do not.
+            says_who: Whether its calls show who calls; those that are passed on for somebody else must not.
         """
         traffic = self._traffic if works else Traffic(self._runtime.mono)
         transport = ResilientTransport(
@@ -113,7 +127,10 @@ class Upstream:
             runtime=self._runtime.resilience,
             on_event=(*self._listeners, traffic.on_event),
         )
-        edge = Edge(f"{self.name}.{name}", self._addresses[0], transport, traffic)
+        bearer = None
+        if says_who and self._credentials is not None:
+            bearer = partial(self._credentials.bearer, self.name)
+        edge = Edge(f"{self.name}.{name}", self._addresses[0], transport, traffic, bearer)
         self.edges.append(edge)
         if works:
             self._working.append(edge)
@@ -136,13 +153,19 @@ class Upstream:
 class Edge:
     """Typed calls to one upstream under one policy.
 
-    Straight to the transport: no cookies, no redirects, no authentication, which services never use.
+    Straight to the transport: no cookies, no redirects, no authentication but the caller's own token.
     """
 
     def __init__(
-        self, name: str, base_url: str, transport: ResilientTransport, traffic: Traffic
+        self,
+        name: str,
+        base_url: str,
+        transport: ResilientTransport,
+        traffic: Traffic,
+        bearer: Callable[[], str | None] | None,
     ) -> None:
         self.name = name
+        self._bearer = bearer
         self._transport = transport
         self._traffic = traffic
         self._base_url = base_url
@@ -212,6 +235,10 @@ class Edge:
             "accept-language": language.get(),
             **headers,
         }
+        if self._bearer is not None and "authorization" not in sent:
+            shown = self._bearer()
+            if shown is not None:
+                sent["authorization"] = shown
         body = content or b""
         if json is not None:
             body = _encode(json).encode()
@@ -243,6 +270,9 @@ class Edge:
         body = _json_object(response)
         if response.is_success and body is not None:
             return body
+        if (response.status_code, (body or {}).get("code")) in _CLOSED_TO_US:
+            log.error("call_refused", edge=self.name, status=response.status_code)
+            raise NotSent(f"{self.name}: answered {response.status_code}, to our credentials")
         if response.is_client_error or _is_final(response):
             raise Refused(response.status_code, body or {}, _retry_after_s(response))
         marks = FailedResponse(

@@ -12,6 +12,7 @@ Not here: clients that come too often and deadlines, which need the Shield; anyt
 request behind another one on its connection, one that waits for `100 Continue`, one whose client does not read.
 """
 
+import asyncio
 import http
 import json
 import urllib.parse
@@ -25,6 +26,7 @@ from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from chassis.catalogue import Language
+from chassis.mutual import CERTIFIED, names_of
 from chassis.requests import RequestContextMiddleware, identity
 from chassis.runtime import Runtime
 from chassis.telemetry import Metrics
@@ -104,9 +106,20 @@ class DoorProtocol(HttpToolsProtocol):
         # Whether the request that is being read has been refused here.
         self._is_refused = False
         self._keeps_alive = True
+        # Names in the caller's certificate; None on a plain connection.
+        self._names: frozenset[str] | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Somebody is here."""
+        super().connection_made(transport)
+        certificate = transport.get_extra_info("peercert")
+        if certificate is not None:
+            self._names = names_of(certificate)
 
     def on_headers_complete(self) -> None:
         """Refuse, or let uvicorn go on."""
+        if self._names is not None:
+            self.scope[CERTIFIED] = self._names  # type: ignore[typeddict-unknown-key]
         self._is_refused = False
         is_alone = self.cycle is None or self.cycle.response_complete
         if not is_alone or self.expect_100_continue or self.flow.write_paused:

@@ -61,6 +61,8 @@ def document(error: ServiceError, instance: str) -> dict[str, Any]:
 def headers(error: ServiceError) -> dict[str, str]:
     """The headers that go with a problem."""
     found = {"x-outcome": "final"} if error.final else {}
+    if error.status == 401:
+        found["www-authenticate"] = "Bearer"
     if error.retry_after_s is not None:
         found["retry-after"] = str(_seconds(error.retry_after_s))
     return found

@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -21,6 +22,7 @@ import aiosqlite
 import httpx
 
 import resilience
+from chassis.mutual import Certificates
 from chassis.wire import Wire
 
 MAX_CONNECTIONS: Final = 20
@@ -64,18 +66,22 @@ class Runtime:
     run_program: Callable[[Sequence[str], float], Awaitable[tuple[int, bytes]]] = _no_program
 
 
-def real(wire: Literal["httpx", "own"] = "own") -> Runtime:
+def real(
+    wire: Literal["httpx", "own"] = "own", certificates: Certificates | None = None
+) -> Runtime:
     """The effects of a real process: system clocks, sockets, files.
 
     Args:
         wire: The transport that `Runtime.http` makes; stock httpx is there to be compared with (docs/adr/0013).
+        certificates: By which it calls, if services know each other by certificates. Those calls go by stock httpx.
     """
     rng = random.Random()  # noqa: S311 - jitter; secrets and ids come from `secrets`
 
-    def http(_upstream: str) -> httpx.AsyncBaseTransport:
+    def http(upstream: str) -> httpx.AsyncBaseTransport:
+        stock = partial(_stock, upstream, certificates)
         if wire == "httpx":
-            return _stock()
-        return Wire(max_connections=MAX_CONNECTIONS, keepalive_s=_KEEPALIVE_S, secure=_stock)
+            return stock()
+        return Wire(max_connections=MAX_CONNECTIONS, keepalive_s=_KEEPALIVE_S, secure=stock)
 
     async def connect_db(path: Path) -> aiosqlite.Connection:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,13 +113,17 @@ async def _run_program(command: Sequence[str], limit_s: float) -> tuple[int, byt
     return process.returncode or 0, said
 
 
-def _stock() -> httpx.AsyncBaseTransport:
+def _stock(upstream: str, certificates: Certificates | None) -> httpx.AsyncBaseTransport:
     limits = httpx.Limits(
         max_connections=MAX_CONNECTIONS,
         max_keepalive_connections=MAX_CONNECTIONS,
         keepalive_expiry=_KEEPALIVE_S,
     )
-    return _StockWire(verify=ssl.create_default_context(), limits=limits, trust_env=False)
+    if certificates is None:
+        return _StockWire(verify=ssl.create_default_context(), limits=limits, trust_env=False)
+    found = _StockWire(verify=certificates.for_calls(), limits=limits, trust_env=False)
+    found.certified = upstream
+    return found
 
 
 class _StockWire(httpx.AsyncHTTPTransport):
@@ -121,9 +131,16 @@ class _StockWire(httpx.AsyncHTTPTransport):
 
     A connection that is reset while it is being opened makes anyio raise AttributeError (its socket is gone already),
     which httpcore and httpx let through: a caller would take it for a bug of its own. It is silence like any other.
+
+    Attributes:
+        certified: Whose certificate the far end must show; that of its address if None.
     """
 
+    certified: str | None = None
+
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.certified is not None:
+            request.extensions = {**request.extensions, "sni_hostname": self.certified}
         try:
             return await super().handle_async_request(request)
         except httpx.HTTPError:

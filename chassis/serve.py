@@ -10,6 +10,8 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 
 from chassis import runtime
+from chassis.credentials import CredentialsUnusable
+from chassis.mutual import Certificates
 from chassis.runtime import Runtime
 from chassis.settings import ServiceSettings
 from chassis.telemetry import configure_logs
@@ -20,7 +22,8 @@ S = TypeVar("S", bound=ServiceSettings)
 def serve(name: str, settings_type: type[S], create_app: Callable[[S, Runtime], FastAPI]) -> None:
     """Read the settings, build the app and answer until SIGTERM; then let running work finish.
 
-    Settings that make no sense end the process with exit code 2 and a line that names them.
+    Settings that make no sense, or not enough of them for a shop, end the process with exit code 2 and a line that
+    names each; so does a credentials file that is of no use.
     """
     try:
         settings = settings_type()
@@ -29,8 +32,23 @@ def serve(name: str, settings_type: type[S], create_app: Callable[[S, Runtime], 
             variable = "_".join(str(part) for part in problem["loc"]).upper()
             sys.stderr.write(f"{name}: {variable}: {problem['msg']}\n")
         sys.exit(2)
+    lacking = settings.lacking()
+    if lacking:
+        sys.stderr.writelines(f"{name}: {line}\n" for line in lacking)
+        sys.exit(2)
     configure_logs(name, settings)
-    app = create_app(settings, runtime.real(settings.wire))
+    folder = settings.tls_dir
+    certificates = None if folder is None else Certificates(folder, name)
+    try:
+        if certificates is not None:
+            certificates.for_calls()  # they show here if they are of no use
+        app = create_app(settings, runtime.real(settings.wire, certificates))
+    except CredentialsUnusable as error:
+        sys.stderr.write(f"{name}: SERVICE_CREDENTIALS: {error}\n")
+        sys.exit(2)
+    except OSError as error:
+        sys.stderr.write(f"{name}: TLS_DIR: {folder}: {error}\n")
+        sys.exit(2)
     _spare_the_collector()
     uvicorn.run(app, **_options(app, settings))
 
@@ -51,7 +69,8 @@ def rehearse(settings_type: type[S], create_app: Callable[[S, Runtime], FastAPI]
     Raises:
         ValidationError: The settings make no sense.
     """
-    settings = settings_type()
+    # Keys and tokens are each service's own.
+    settings = settings_type().model_copy(update={"service_credentials": None, "tls_dir": None})
     effects = runtime.real(settings.wire)
     effects.http("rehearsal")
     app = create_app(settings, effects)
@@ -72,4 +91,5 @@ def _options(app: FastAPI, settings: ServiceSettings) -> dict[str, Any]:
         "http": app.state.door.protocol(),
         "ws": "none",
         "server_header": False,
+        **({} if app.state.certificates is None else app.state.certificates.for_uvicorn()),
     }

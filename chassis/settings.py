@@ -4,9 +4,9 @@ Each service subclasses `ServiceSettings` in its own `settings.py`; nothing else
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -23,7 +23,30 @@ class ServiceSettings(BaseSettings):
         description="Lab mode: fault switches and lab routes exist. Off: they are 404.",
     )
     chaos_token: str | None = Field(
-        None, description="Bearer token that the fault switches demand, if set."
+        None, repr=False, description="Bearer token that everything of the lab demands, if set."
+    )
+    admin_token: str | None = Field(
+        None,
+        min_length=16,
+        repr=False,
+        description="Bearer token of operators: metrics, live values, mailbox, re-sending. A shop must have one.",
+    )
+    service_credentials: Path | None = Field(
+        None,
+        description="This service's credentials file: what it shows to whom it calls, and whom it lets in.",
+    )
+    lab_key: str | None = Field(
+        None,
+        repr=False,
+        description="Public key of the lab in place of credentials; a shop refuses to start with one.",
+    )
+    service_auth: Literal["optional", "required"] | None = Field(
+        None,
+        description="Whether calls between services must say who calls. Unset: optional in the lab, else required.",
+    )
+    tls_dir: Path | None = Field(
+        None,
+        description="Folder with ca.pem, NAME.pem and NAME.key: calls between services go over mutual TLS.",
     )
     log_format: Literal["console", "json"] = Field(
         "console", description="Log lines for people or for machines."
@@ -43,3 +66,44 @@ class ServiceSettings(BaseSettings):
     shutdown_grace_s: float = Field(
         5.0, gt=0, le=60, description="Seconds that running work has to finish."
     )
+
+    @model_validator(mode="after")
+    def _has_what_its_mode_takes(self) -> Self:
+        if self.chaos_enabled:
+            # The gateway asks the others how they are by its own name: an ADMIN_TOKEN alone would lock it out.
+            asks = self.service_auth == "required" or self.admin_token is not None
+            if asks and not (self.service_credentials or self.lab_key):
+                raise ValueError(
+                    "SERVICE_AUTH=required and ADMIN_TOKEN take SERVICE_CREDENTIALS or LAB_KEY, too"
+                )
+            return self
+        if self.lab_key:
+            raise ValueError(
+                "LAB_KEY is public and for the lab only: unset it and set SERVICE_CREDENTIALS to this service's file "
+                "(taquilla credentials DIR makes one for each)"
+            )
+        if self.service_auth == "optional":
+            raise ValueError("SERVICE_AUTH=optional is for the lab only")
+        return self
+
+    @property
+    def is_auth_required(self) -> bool:
+        """Whether a call between services must say who calls."""
+        return self.service_auth == "required" or not self.chaos_enabled
+
+    def lacking(self) -> list[str]:
+        """What a process needs besides to be a shop: one line per variable. Apps inside other programs do without."""
+        if self.chaos_enabled:
+            return []
+        needed = {
+            "SERVICE_CREDENTIALS": (
+                self.service_credentials,
+                "this service's file; taquilla credentials DIR makes one for each",
+            ),
+            "ADMIN_TOKEN": (self.admin_token, "16 or more random characters"),
+        }
+        return [
+            f"{name}: a shop does not start without it: set it to {what}"
+            for name, (value, what) in needed.items()
+            if not value
+        ]

@@ -1,15 +1,16 @@
 """Composition root of the gateway: what it is made of, and the process."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.types import Scope
 
 from chassis.app import Admission, Chassis, build_app
 from chassis.clients import Upstream
+from chassis.identity import LAB, PUBLIC, Callers, operations
 from chassis.loops import supervised
 from chassis.runtime import Runtime
 from chassis.serve import serve
@@ -22,6 +23,8 @@ from gateway.settings import Settings
 from gateway.usecases import Gateway
 from resilience import Limit, RateLimit
 
+LAB_PREFIX: Final = "/api/lab/"
+
 _CANCEL: Final = re.compile(r"/api/reservations/[^/]+/cancel")
 
 
@@ -31,6 +34,14 @@ def counts(scope: Scope) -> bool:
     return scope["method"] == "POST" and (
         path == "/api/reserve" or _CANCEL.fullmatch(path) is not None
     )
+
+
+def callers(routers: Sequence[APIRouter]) -> Callers:
+    """The shop is anybody's and the lab is the lab's; the relay lends nobody a name, so it may be anybody's."""
+    return {
+        name: (LAB,) if name.split(" ")[1].startswith(LAB_PREFIX) else (PUBLIC,)
+        for name in operations(routers)
+    }
 
 
 def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
@@ -55,11 +66,13 @@ def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
             yield gateway
 
     specs = {name: f"/openapi/{name}.json" for name in SERVICES}
+    routers = routes(lab_mode=settings.chaos_enabled)
     return build_app(
         chassis,
         summary="La puerta: reservar, mirar, cancelar · The front door: reserve, look, cancel",
         service=service,
-        routers=routes(lab_mode=settings.chaos_enabled),
+        routers=routers,
+        callers=callers(routers),
         admission=_admission(settings),
         exempt=("/api/live",),
         specs=specs,
@@ -106,7 +119,7 @@ def _gateway(chassis: Chassis, settings: Settings, upstreams: dict[str, Upstream
         reservations=Reservations(
             upstreams["reservations"], chassis.runtime, settings.reserve_deadline_s
         ),
-        inventory=Inventory(upstreams["inventory"]),
+        inventory=Inventory(upstreams["inventory"], settings.chaos_token),
         mesh=Mesh(upstreams, own, settings.chaos_token),
         live=Live(settings.live_clients_max, chassis.runtime.new_id),
         crowd=None if itself is None else Crowd(itself, chassis.runtime),

@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from fastapi import FastAPI
 
 from chassis.app import Admission, Chassis, build_app, preferring
+from chassis.identity import LAB, Callers
 from chassis.loops import supervised
 from chassis.runtime import Runtime
 from chassis.serve import serve
@@ -16,6 +18,15 @@ from inventory.settings import Settings
 from inventory.store import SCHEMA, Store
 from inventory.usecases import Inventory
 from resilience import Limit, Queue
+
+CALLERS: Final[Callers] = {
+    "POST /reserve": ("reservations",),
+    "POST /confirm": ("reservations",),
+    "POST /release": ("reservations",),
+    "GET /events": ("gateway",),
+    "GET /events/{event_id}/seats": ("gateway",),
+    "POST /admin/reset": (LAB,),
+}
 
 
 def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
@@ -60,6 +71,7 @@ def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
             priority=preferring("/confirm", "/release"),
         ),
         routers=[routes(lab=settings.chaos_enabled)],
+        callers=CALLERS,
     )
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 from fastapi import FastAPI
 
 from chassis.app import Chassis, build_app
 from chassis.errors import StorageUnavailable
+from chassis.identity import OPERATOR, Callers
 from chassis.loops import supervised
 from chassis.runtime import Runtime
 from chassis.serve import serve
@@ -18,6 +20,12 @@ from notifications.loops import Delivery
 from notifications.settings import Settings
 from notifications.store import SCHEMA, Store
 from notifications.usecases import Notifications
+
+CALLERS: Final[Callers] = {
+    "POST /send": ("reservations",),
+    "GET /messages": (OPERATOR,),
+    "POST /messages/{notification_id}/resend": (OPERATOR,),
+}
 
 
 def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
@@ -66,6 +74,7 @@ def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
         summary="Avisos a los compradores, una sola vez cada uno · Messages to buyers, each once",
         service=service,
         routers=[routes()],
+        callers=CALLERS,
     )
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 from fastapi import FastAPI
 
 from chassis.app import Admission, Chassis, build_app, preferring
 from chassis.errors import StorageUnavailable
+from chassis.identity import OPERATOR, Callers
 from chassis.loops import supervised
 from chassis.runtime import Runtime
 from chassis.serve import serve
@@ -19,6 +21,13 @@ from payments.settings import Settings
 from payments.store import SCHEMA, Store
 from payments.usecases import Payments
 from resilience import Limit, Queue
+
+CALLERS: Final[Callers] = {
+    "POST /pay": ("reservations",),
+    "POST /capture": ("reservations",),
+    "POST /cancel": ("reservations",),
+    "GET /payments/{payment_ref}": (OPERATOR,),
+}
 
 
 def create_app(
@@ -84,6 +93,7 @@ def create_app(
             priority=preferring("/cancel", "/capture"),
         ),
         routers=[routes()],
+        callers=CALLERS,
     )
 
 

@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 from fastapi import FastAPI
 
 from chassis.app import Chassis, build_app
+from chassis.identity import Callers
 from chassis.loops import supervised
 from chassis.runtime import Runtime
 from chassis.serve import serve
@@ -18,6 +20,12 @@ from reservations.saga import Collaborators
 from reservations.settings import Settings
 from reservations.store import SCHEMA, OutboxStore, SagaStore
 from reservations.usecases import Drivers, Reservations
+
+CALLERS: Final[Callers] = {
+    "POST /reserve": ("gateway",),
+    "GET /reservations/{reservation_id}": ("gateway",),
+    "POST /reservations/{reservation_id}/cancel": ("gateway",),
+}
 
 
 def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
@@ -74,6 +82,7 @@ def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
         summary="Orquesta la saga de cada reserva · Orchestrates each reservation's saga",
         service=service,
         routers=[routes()],
+        callers=CALLERS,
     )
 
 

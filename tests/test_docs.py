@@ -353,3 +353,19 @@ def test_the_glossary_has_no_term_twice_and_says_what_to_avoid():
 def test_the_changelog_has_an_entry_for_this_version():
     version = tomllib.loads(read(ROOT / "pyproject.toml"))["project"]["version"]
     assert any(text.split()[0] == version for _, text in headings(ROOT / "CHANGELOG.md"))
+
+
+def test_every_threat_names_tests_that_exist():
+    table = [
+        [cell.strip() for cell in line.strip("|").split(" | ")]
+        for line in section(ROOT / "SECURITY.md", "Threats").splitlines()
+        if line.startswith("| ") and not line.startswith("| asset")
+    ]
+    assert len(table) > 10
+    for row in table:
+        assert len(row) == 4, row
+        assert all(row), row
+        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row[3])
+        assert named, row
+        for path, name in named:
+            assert re.search(rf"^(async )?def {name}\(", read(ROOT / path), re.MULTILINE), name

@@ -17,6 +17,7 @@ from chaos.commands.options import (
     json_option,
     port_option,
     together,
+    token_option,
     unreachable,
 )
 from chaos.commands.outcomes import show_load, show_race
@@ -179,11 +180,17 @@ def race_command(say: Say) -> click.Command:
     @_race_options(say)
     @journal_options(say)
     @port_option(say)
+    @token_option(say)
     @json_option(say)
     def race(
-        port: int, as_json: bool, journal_path: Path | None, audits: bool, **chosen: Any
+        port: int,
+        token: str | None,
+        as_json: bool,
+        journal_path: Path | None,
+        audits: bool,
+        **chosen: Any,
     ) -> None:
-        mesh, data = Mesh(port), data_of(port)
+        mesh, data = Mesh(port, token), data_of(port)
         _knock(mesh, say)
         with journal_of("race", journal_path, data) as journal:
             verdict = _run_race(mesh, journal, say, **chosen)
@@ -242,7 +249,8 @@ async def _race(
     from resilience import Runtime  # noqa: PLC0415
 
     async with Buyers(mesh.url("gateway"), count, journal=journal) as crowd:
-        return await Race(crowd, mesh.url("inventory"), event_id, Runtime.real()).run(count, seats)
+        race = Race(crowd, mesh.url("inventory"), event_id, Runtime.real(), mesh.token)
+        return await race.run(count, seats)
 
 
 def _knock(mesh: Mesh, say: Say) -> None:

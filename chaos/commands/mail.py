@@ -11,6 +11,7 @@ from chaos.commands.options import (
     Group,
     HypothesisFailed,
     Unreachable,
+    admin_token_option,
     emit,
     json_option,
     port_option,
@@ -41,14 +42,15 @@ def mail_group(say: Say) -> click.Group:
     )
     @_list_options(say)
     @port_option(say)
+    @admin_token_option(say)
     @json_option(say)
-    def mail(port: int, as_json: bool, **chosen: Any) -> None:
+    def mail(port: int, token: str | None, as_json: bool, **chosen: Any) -> None:
         ctx = click.get_current_context()
         if ctx.invoked_subcommand is None:
-            _list(Mesh(port), say, as_json=as_json, **chosen)
+            _list(Mesh(port, token), say, as_json=as_json, **chosen)
             return
         # What was said before the word holds for it too.
-        common = {"port": port, "as_json": as_json}
+        common = {"port": port, "token": token, "as_json": as_json}
         ctx.default_map = {"list": {**common, **chosen}, "resend": common}
 
     mail.add_command(_list_command(say))
@@ -78,9 +80,10 @@ def _list_command(say: Say) -> click.Command:
     )
     @_list_options(say)
     @port_option(say)
+    @admin_token_option(say)
     @json_option(say)
-    def list_messages(port: int, as_json: bool, **chosen: Any) -> None:
-        _list(Mesh(port), say, as_json=as_json, **chosen)
+    def list_messages(port: int, token: str | None, as_json: bool, **chosen: Any) -> None:
+        _list(Mesh(port, token), say, as_json=as_json, **chosen)
 
     return list_messages
 
@@ -135,10 +138,13 @@ def _resend_command(say: Say) -> click.Command:
         "--to", metavar="ADDR", help=say("La dirección corregida.", "The corrected address.")
     )
     @port_option(say)
+    @admin_token_option(say)
     @json_option(say)
-    def resend(notification_id: str, to: str | None, port: int, as_json: bool) -> None:
+    def resend(
+        notification_id: str, to: str | None, port: int, token: str | None, as_json: bool
+    ) -> None:
         path = f"/messages/{quote(notification_id, safe='')}/resend"
-        answer = _ask(Mesh(port), "POST", path, {} if to is None else {"to": to}, say)
+        answer = _ask(Mesh(port, token), "POST", path, {} if to is None else {"to": to}, say)
         if as_json:
             emit(answer)
         else:

@@ -158,6 +158,14 @@ def token_option(say: Say) -> Decorator:
     return click.option("--token", envvar="CHAOS_TOKEN", metavar="TOKEN", help=text)
 
 
+def admin_token_option(say: Say) -> Decorator:
+    """`--token`: for what is the operator's; a shop demands it."""
+    text = say(
+        "Clave de quien opera la tienda (o ADMIN_TOKEN).", "The operator's token (or ADMIN_TOKEN)."
+    )
+    return click.option("--token", envvar="ADMIN_TOKEN", metavar="TOKEN", help=text)
+
+
 def json_option(say: Say) -> Decorator:
     """`--json`: one JSON document instead of words."""
     text = say("Un documento JSON en vez de texto.", "One JSON document instead of words.")

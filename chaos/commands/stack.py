@@ -21,7 +21,7 @@ from chaos.commands.options import (
     json_option,
     port_option,
 )
-from chaos.ports import answers_ok
+from chaos.ports import Tls, answers_ok
 from chaos.stack import NotReady, PortTaken, Stack
 from chaos.texts import Say
 from chaos.topology import TopologyError
@@ -281,11 +281,13 @@ def _record(port: int, data: Path | None, say: Say) -> dict[str, Any]:
 
 
 async def _states(record: dict[str, Any]) -> dict[str, str]:
-    async def one(port: int) -> str:
-        if await answers_ok(port, "/readyz"):
+    async def one(name: str, service: dict[str, Any]) -> str:
+        port, folder = service["port"], service.get("tls_dir")
+        tls = None if folder is None else Tls(Path(folder), name)
+        if await answers_ok(port, "/readyz", tls=tls):
             return "ready"
-        return "alive" if await answers_ok(port, "/healthz") else "silent"
+        return "alive" if await answers_ok(port, "/healthz", tls=tls) else "silent"
 
     services = record["services"]
-    found = await asyncio.gather(*(one(service["port"]) for service in services.values()))
+    found = await asyncio.gather(*(one(name, service) for name, service in services.items()))
     return dict(zip(services, found, strict=True))

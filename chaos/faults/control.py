@@ -1,9 +1,8 @@
 """The switches over HTTP, in lab mode only: `GET` and `DELETE /chaos`, `POST /chaos/{fault}`.
 
-Refusals: 401 `unauthorized`, 404 `fault_not_found`; a bad body is the application's own 422.
+Refusals: 404 `fault_not_found`; a bad body is the application's own 422. Who may switch is the application's to say.
 """
 
-import hmac
 from functools import cache
 from typing import Annotated, Any, Final, Self
 
@@ -114,15 +113,10 @@ SWITCH_EXAMPLES: Final[dict[str, Any]] = {
 """Bodies of a switch for the docs page."""
 
 _TEXTS: Final = {
-    "unauthorized": ("Falta autorización", "Unauthorized"),
     "fault_not_found": ("Fallo desconocido", "Unknown fault"),
     "invalid_request": ("Datos no válidos", "Invalid request"),
 }
 _DETAILS: Final = {
-    "unauthorized": (
-        "Se necesita la cabecera Authorization: Bearer con el CHAOS_TOKEN correcto.",
-        "The header Authorization: Bearer with the right CHAOS_TOKEN is needed.",
-    ),
     "fault_not_found": (
         "Este servicio no tiene ese fallo; GET /chaos los enumera.",
         "This service does not have that fault; GET /chaos lists them.",
@@ -180,47 +174,38 @@ Own = Annotated[Faults, Depends(_own)]
 def control_routes() -> APIRouter:
     """Routes that show and switch the faults of the app that is asked.
 
-    Its `app.state.faults` are its live switches, `app.state.chaos_token` is the bearer token that
-    every call must carry; None or "" leaves the switches open (loopback only).
+    Its `app.state.faults` are its live switches.
     """
     router = APIRouter(tags=["chaos"])
-    refusals = _documented(401, "unauthorized")
-    switch_refusals = (
-        refusals | _documented(404, "fault_not_found") | _documented(422, "invalid_request")
-    )
+    refusals = _documented(404, "fault_not_found") | _documented(422, "invalid_request")
 
     @router.get(
         "/chaos",
         response_model=FaultList,
-        responses=refusals,
         summary="Fallos y su estado · Faults and their state",
         description="Qué se puede romper en este servicio, y qué está roto ahora · What can be "
         "broken in this service, and what is broken now.",
         response_description="Los fallos · The faults",
     )
-    async def list_faults(request: Request, faults: Own) -> Response | FaultList:
-        return _refusal(request) or _view_all(faults)
+    async def list_faults(faults: Own) -> FaultList:
+        return _view_all(faults)
 
     @router.delete(
         "/chaos",
         response_model=FaultList,
-        responses=refusals,
         summary="Apagar todos los fallos · Switch every fault off",
         description="Todo vuelve a su sitio en este servicio · Everything is as before in this "
         "service.",
         response_description="Los fallos, apagados · The faults, off",
     )
-    async def switch_all_off(request: Request, faults: Own) -> Response | FaultList:
-        refusal = _refusal(request)
-        if refusal is not None:
-            return refusal
+    async def switch_all_off(faults: Own) -> FaultList:
         faults.reset()
         return _view_all(faults)
 
     @router.post(
         "/chaos/{fault}",
         response_model=FaultView,
-        responses=switch_refusals,
+        responses=refusals,
         summary="Encender o apagar · Switch on or off",
         description="Un fallo, por un tiempo: se apaga solo tras `ttl_s` segundos · One fault, for "
         "a while: it switches itself off after `ttl_s` seconds.",
@@ -232,9 +217,6 @@ def control_routes() -> APIRouter:
         fault: Annotated[str, Path(examples=["latency"])],
         order: Annotated[FaultSwitch, Body(openapi_examples=SWITCH_EXAMPLES)],
     ) -> Response | FaultView:
-        refusal = _refusal(request)
-        if refusal is not None:
-            return refusal
         try:
             return _view(_apply(faults, fault, order))
         except FaultNotFound:
@@ -288,19 +270,6 @@ def _view_all(faults: Faults) -> FaultList:
     return FaultList(service=faults.service, faults=[_view(state) for state in faults.states()])
 
 
-def _refusal(request: Request) -> JSONResponse | None:
-    return None if _is_allowed(request) else _problem(request, 401, "unauthorized")
-
-
-def _is_allowed(request: Request) -> bool:
-    token: str | None = request.app.state.chaos_token
-    if not token:
-        return True
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    matches = hmac.compare_digest(given.strip().encode(), token.encode())
-    return scheme.lower() == "bearer" and matches
-
-
 def _problem(request: Request, status: int, code: str) -> JSONResponse:
     english = request.headers.get("accept-language", "").strip().lower().startswith("en")
     return JSONResponse(
@@ -312,7 +281,6 @@ def _problem(request: Request, status: int, code: str) -> JSONResponse:
             english=english,
         ),
         status,
-        headers={"x-outcome": "final", "content-language": "en" if english else "es"}
-        | ({"www-authenticate": "Bearer"} if status == 401 else {}),
+        headers={"x-outcome": "final", "content-language": "en" if english else "es"},
         media_type=_MEDIA_TYPE,
     )

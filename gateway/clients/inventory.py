@@ -24,9 +24,11 @@ class Inventory:
 
     Args:
         upstream: Its pool.
+        lab_token: What the lab's reset demands, if anything.
     """
 
-    def __init__(self, upstream: Upstream) -> None:
+    def __init__(self, upstream: Upstream, lab_token: str | None = None) -> None:
+        self._lab = {"authorization": f"Bearer {lab_token}"} if lab_token else {}
         self._read = upstream.edge("read", READ)
         self._reset = upstream.edge("reset", RESET)
 
@@ -55,7 +57,8 @@ class Inventory:
             CatalogueUnavailable: No answer; repeating it is safe.
         """
         try:
-            await self._reset.post("/admin/reset", {"event_id": event_id, "seats": seats})
+            body = {"event_id": event_id, "seats": seats}
+            await self._reset.post("/admin/reset", body, headers=self._lab)
         except Refused as refused:
             raise relayed(refused) from None
         except (NotSent, InDoubt):

@@ -36,12 +36,15 @@ class Mesh:
     """
 
     def __init__(self, upstreams: Mapping[str, Upstream], own: Own, token: str | None) -> None:
-        def looking(name: str, policy: Policy) -> dict[str, Edge]:
-            return {to: up.edge(name, policy, works=False) for to, up in upstreams.items()}
+        def looking(name: str, policy: Policy, *, says_who: bool = True) -> dict[str, Edge]:
+            return {
+                to: up.edge(name, policy, works=False, says_who=says_who)
+                for to, up in upstreams.items()
+            }
 
         self._probes = looking("probe", PROBE)
         self._switches = looking("switch", SWITCH)
-        self._relays = looking("relay", RELAY)
+        self._relays = looking("relay", RELAY, says_who=False)
         self._own = own
         self._auth = {"authorization": f"Bearer {token}"} if token else {}
         # Last API document of each service, for when it is down. Written by `document` only.

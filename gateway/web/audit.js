@@ -1,11 +1,11 @@
 // The audit: all databases against every promise, as a check list.
-import { call } from "./api.js";
 import { h, node, say } from "./dom.js";
 import { clock, language, number, onLanguage, t } from "./i18n.js";
 
 const MARK = { true: ["✓", "good"], false: ["✗", "bad"], null: ["–", "soft"] };
 let last = null; // the last answer
 let running = false;
+let ask; // asks the lab
 
 function item(one) {
   const [mark, kind] = MARK[one.ok];
@@ -36,12 +36,13 @@ async function run() {
   if (running) return;
   running = true;
   draw();
-  last = await call("GET", "/api/lab/audit");
+  last = await ask("GET", "/api/lab/audit");
   running = false;
   draw();
 }
 
-export function startAudit() {
+export function startAudit(asking) {
+  ask = asking;
   node("audit-go").addEventListener("click", run);
   onLanguage(draw);
 }

@@ -13,11 +13,12 @@ import { tryOut, tries } from "./probe.js";
 
 const SECONDS = { "slow-payments": 20 };
 const TTL_S = 300;
+const TOKEN = "lab-token"; // kept for this tab only, and never part of an address
 let scenarios = [];
 const opened = new Set(); // names of the scenarios whose explanation is open
 
-/** Change something in the lab, with its password if one was given; a refusal is said above the scenarios. */
-export async function change(method, path, body) {
+/** Ask the lab for something, with its password if one was given; a refusal is said above the scenarios. */
+export async function ask(method, path, body) {
   const token = node("token").value;
   const answer = await call(method, path, body, token ? { authorization: `Bearer ${token}` } : {});
   const box = node("lab-note");
@@ -42,7 +43,7 @@ function card(one) {
   return h("article", { class: "scenario", "data-scenario": one.name, "aria-labelledby": `title-${one.name}` },
     h("h3", { id: `title-${one.name}` }, one[`title_${language()}`]),
     h("p", {}, h("strong", {}, t("you_will_see")), " ", one[`expected_${language()}`]),
-    ...(one.fault ? [toggle(one)] : launcher(one.name, change)), why);
+    ...(one.fault ? [toggle(one)] : launcher(one.name, ask)), why);
 }
 
 function toggle(one) {
@@ -57,7 +58,7 @@ async function flip(one) {
   const on = !activeOf(one);
   const order = !on ? { enabled: false }
     : SECONDS[one.name] ? { seconds: SECONDS[one.name], ttl_s: TTL_S } : { enabled: true, ttl_s: TTL_S };
-  const answer = await change("POST", `/api/lab/faults/${one.service}/${one.fault}`, order);
+  const answer = await ask("POST", `/api/lab/faults/${one.service}/${one.fault}`, order);
   if (!answer.ok) return;
   // Shown at once; the stream confirms within half a second.
   const others = (state.faults ?? []).filter((it) => it.service !== one.service || it.fault !== one.fault);
@@ -92,7 +93,7 @@ function drawEventChoice() {
 }
 
 async function stopAll() {
-  const answer = await change("DELETE", "/api/lab/faults");
+  const answer = await ask("DELETE", "/api/lab/faults");
   if (!answer.ok) return;
   state.faults = [];
   drawSwitches();
@@ -103,7 +104,7 @@ async function stopAll() {
 async function refill(event) {
   event.preventDefault();
   const order = { event_id: node("refill-event").value, seats: Number(node("refill-seats").value) };
-  const answer = await change("POST", "/api/lab/reset", order);
+  const answer = await ask("POST", "/api/lab/reset", order);
   if (answer.ok) note(t("log_refilled", { event: order.event_id, seats: order.seats }));
 }
 
@@ -111,8 +112,13 @@ export async function startLab() {
   startGraph();
   startEdges();
   startLog();
-  startAudit();
-  node("token-row").addEventListener("submit", (event) => event.preventDefault());
+  startAudit(ask);
+  node("token").value = sessionStorage.getItem(TOKEN) ?? "";
+  node("token-row").addEventListener("submit", (event) => {
+    event.preventDefault();
+    sessionStorage.setItem(TOKEN, node("token").value);
+    loadScenarios();
+  });
   node("stop-all").addEventListener("click", stopAll);
   node("refill").addEventListener("submit", refill);
   onLive((_, names) => {
@@ -128,7 +134,11 @@ export async function startLab() {
     drawGraph(state);
     drawLegend();
   });
-  const answer = await call("GET", "/api/lab/faults");
+  await loadScenarios();
+}
+
+async function loadScenarios() {
+  const answer = await ask("GET", "/api/lab/faults");
   scenarios = answer.ok ? answer.body.scenarios : [];
   drawScenarios();
 }

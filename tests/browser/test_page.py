@@ -162,3 +162,29 @@ async def test_pages_forbid_foreign_content(watched, path):
     async with httpx.AsyncClient() as http:
         response = await http.get(watched.home + path)
     assert response.headers["content-security-policy"].startswith("default-src 'self';")
+
+
+async def test_a_lab_behind_its_token_asks_for_it_and_keeps_it_for_this_tab_alone(
+    open_page, tmp_path
+):
+    token = "contrasena-de-la-clase"
+    base = free_base_port()
+    async with Stack(base_port=base, data=tmp_path, environment={"CHAOS_TOKEN": token}) as lab:
+        watched = await open_page()
+        watched.expected.add(401)
+        page, field = watched.page, watched.page.get_by_label("Contraseña del laboratorio")
+        await page.goto(lab.url("gateway"))
+        await expect(page.locator("#lab-note")).to_contain_text("CHAOS_TOKEN")
+        await expect(page.locator("[data-scenario]")).to_have_count(0)
+        await field.fill(token)
+        await field.press("Enter")
+        await expect(page.locator("[data-scenario]")).to_have_count(6)
+        await expect(page.locator("#lab-note")).to_be_hidden()
+        await page.reload()
+        await expect(page.locator("[data-scenario]")).to_have_count(6)
+        await page.locator("#audit-go").click()
+        await expect(page.locator("#audit-list li").first).to_be_visible(timeout=30_000)
+        watched.assert_well_behaved()
+        assert not [url for url in watched.requests if token in url]
+        assert await page.evaluate("localStorage.getItem('lab-token')") is None
+        await page.context.close()

@@ -26,11 +26,11 @@ class HandClock:
         return Runtime(clock=lambda: self.now, sleep=self.sleep, random=lambda: self.lots.pop(0))
 
 
-def make_app(faults: Faults, token: str | None = None) -> FastAPI:
+def make_app(faults: Faults) -> FastAPI:
     """Answers on every path with what it read, and counts how often it ran in `app.state.runs`."""
     app = FastAPI()
     app.state.runs = []
-    app.state.faults, app.state.chaos_token = faults, token
+    app.state.faults = faults
     app.include_router(control_routes())
 
     @app.get("/healthz")

@@ -10,6 +10,9 @@ import yaml
 
 from chaos.topology import COMPOSE, ROOT, SHOP
 
+SHOPS = {"ID_SECRET": "s", "ADMIN_TOKEN": "a", "CREDENTIALS_DIR": "/secrets"}
+"""What a shop must be given."""
+
 
 def tool(name: str) -> str:
     """The program of that name in this environment; skips where its wheel does not exist."""
@@ -32,16 +35,25 @@ def test_compose_accepts_the_lab():
 
 def test_compose_accepts_the_shop_and_publishes_only_the_gateway():
     files = ("-f", str(COMPOSE), "-f", str(SHOP))
-    result = run(tool("docker-compose"), *files, "config", ID_SECRET="s")
+    result = run(tool("docker-compose"), *files, "config", **SHOPS)
     assert (result.returncode, result.stderr) == (0, "")
     services = yaml.safe_load(result.stdout)["services"]
+    for name, service in services.items():
+        assert not service["environment"]["LAB_KEY"], name
+        file = f"/secrets/{name}/credentials.json"
+        assert service["environment"]["SERVICE_CREDENTIALS"] == file
+        own = [one for one in service["volumes"] if one["type"] == "bind"]
+        assert [(one["source"], one["read_only"]) for one in own] == [(f"/secrets/{name}", True)]
     assert [name for name, service in services.items() if service.get("ports")] == ["gateway"]
 
 
-def test_the_shop_does_not_start_without_a_secret():
-    result = run(tool("docker-compose"), "-f", str(COMPOSE), "-f", str(SHOP), "config", "-q")
+@pytest.mark.parametrize("missing", SHOPS)
+def test_the_shop_does_not_start_without_a_secret(missing):
+    files = ("-f", str(COMPOSE), "-f", str(SHOP))
+    given = {name: value for name, value in SHOPS.items() if name != missing}
+    result = run(tool("docker-compose"), *files, "config", "-q", **given)
     assert result.returncode != 0
-    assert "ID_SECRET" in result.stderr
+    assert missing in result.stderr
 
 
 def test_every_service_is_locked_down():

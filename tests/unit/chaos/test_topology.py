@@ -12,6 +12,9 @@ SERVICE = {
     "healthcheck": {"test": ["CMD", "probe", "http://127.0.0.1:5000/healthz"]},
 }
 
+SHOPS = {"ID_SECRET": "s", "ADMIN_TOKEN": "a", "CREDENTIALS_DIR": "/secrets"}
+"""What a shop must be given."""
+
 
 def write(tmp_path, services, name="compose.yaml"):
     path = tmp_path / name
@@ -37,15 +40,26 @@ def test_the_lab_is_what_the_course_expects():
 
 
 def test_the_shop_has_no_chaos_and_holds_for_people():
-    mesh = read([topology.COMPOSE, topology.SHOP], {"ID_SECRET": "s"})
+    mesh = read([topology.COMPOSE, topology.SHOP], SHOPS)
     assert {one.environment["CHAOS_ENABLED"] for one in mesh.services.values()} == {"0"}
     assert mesh.services["gateway"].environment["GATEWAY_LIMIT"] == "adaptive"
     assert mesh.services["inventory"].environment["HOLD_TTL_S"] == "600"
 
 
-def test_the_shop_demands_a_secret():
-    with pytest.raises(TopologyError, match="ID_SECRET"):
-        read([topology.COMPOSE, topology.SHOP], {})
+@pytest.mark.parametrize("missing", SHOPS)
+def test_the_shop_demands_its_secrets(missing):
+    given = {name: value for name, value in SHOPS.items() if name != missing}
+    with pytest.raises(TopologyError, match=missing):
+        read([topology.COMPOSE, topology.SHOP], given)
+
+
+def test_the_shop_is_without_the_key_of_the_lab():
+    lab = read([topology.COMPOSE], {})
+    assert {one.environment["LAB_KEY"] for one in lab.services.values()} == {
+        "laboratorio-sin-secretos"
+    }
+    shop = read([topology.COMPOSE, topology.SHOP], SHOPS)
+    assert {one.environment["LAB_KEY"] for one in shop.services.values()} == {""}
 
 
 def test_programs_find_each_other_on_this_machine(tmp_path):

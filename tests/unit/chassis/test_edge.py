@@ -150,3 +150,49 @@ def test_json_that_nobody_could_read_is_a_bug_of_the_caller():
 def test_an_answer_is_decoded():
     wire = Wire(httpx.Response(200, content=json.dumps({"name": "Añá"}).encode()))
     assert run_virtual(edge(wire).get("/pay")) == {"name": "Añá"}
+
+
+class OneToken:
+    """Credentials that know one callee."""
+
+    def bearer(self, callee):
+        return "Bearer tq.reservations.x" if callee == "payments" else None
+
+    def caller(self, token):
+        return None
+
+
+def edge_of(callee, wire, **options):
+    effects = runtime.simulated(1, {callee: wire})
+    upstream = Upstream(callee, f"http://{callee}", effects, Metrics(), credentials=OneToken())
+    return upstream.edge("pay", Policy(attempt_s=1.0), **options)
+
+
+@pytest.mark.parametrize(
+    ("callee", "options", "headers", "shown"),
+    [
+        ("payments", {}, {}, "Bearer tq.reservations.x"),
+        ("payments", {}, {"authorization": "Bearer given"}, "Bearer given"),
+        ("payments", {"says_who": False}, {}, None),
+        ("stranger", {}, {}, None),
+    ],
+)
+def test_a_call_shows_who_calls_unless_it_is_passed_on_for_somebody(
+    callee, options, headers, shown
+):
+    wire = Wire()
+    run_virtual(edge_of(callee, wire, **options).send("POST", "/pay", headers=headers))
+    assert wire.seen[0].headers.get("authorization") == shown
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, "unauthorized"), (403, "forbidden")])
+def test_who_refuses_our_credentials_did_nothing_and_leaves_nothing_in_doubt(status, code):
+    wire = Wire(httpx.Response(status, json={"code": code}, headers={"x-outcome": "final"}))
+    with pytest.raises(NotSent):
+        run_virtual(edge(wire).post("/pay", {}))
+
+
+def test_a_refusal_of_what_is_asked_stays_one():
+    wire = Wire(httpx.Response(403, json={"code": "not_yours"}, headers={"x-outcome": "final"}))
+    with pytest.raises(Refused):
+        run_virtual(edge(wire).post("/pay", {}))

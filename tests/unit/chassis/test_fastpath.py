@@ -44,6 +44,9 @@ SENT = {
     ("payments", "/cancel"): {"payment_ref": "r9.1"},
     ("notifications", "/send"): {"items": [NOTICE]},
 }
+NEVER_TWICE_ALIKE = {("gateway", "/api/lab/load"), ("gateway", "/api/lab/race")}
+"""Crowds: fast by their shape, and no two of them have the same answers to compare."""
+
 BROKEN = [
     b"",
     b"{",
@@ -142,4 +145,4 @@ async def test_both_are_counted_by_route(tmp_path: Path) -> None:
 
 
 def test_every_hot_route_is_fast() -> None:
-    assert set(operations()) == set(SENT)
+    assert set(operations()) == set(SENT) | NEVER_TWICE_ALIKE
