@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chaos.faults import FaultMiddleware, Faults, control_routes
 from chassis import problems
 from chassis.clients import Upstream
+from chassis.connections import Bounds
 from chassis.docs import docs_routes
 from chassis.door import Door
 from chassis.errors import DeadlineGone, Overloaded, RateLimited, ServiceError
@@ -45,6 +46,7 @@ class Admission:
         queue: Where they wait for a moment; None refuses at once.
         priority: Their class, 0 to 9; needs a queue.
         rate: How often each client may come.
+        client: Who the client of a request is; by default its address.
         full: The refusal when there is no room.
     """
 
@@ -53,6 +55,7 @@ class Admission:
     queue: Queue | None = None
     priority: Callable[[Scope], float] | None = None
     rate: RateLimit | None = None
+    client: Callable[[Scope], str] | None = None
     full: type[ServiceError] = Overloaded
 
 
@@ -89,7 +92,16 @@ class Chassis:
         self.settings = settings
         self.runtime = runtime
         self.metrics = Metrics()
-        self.door = Door(runtime, self.metrics)
+        self.door = Door(
+            runtime,
+            self.metrics,
+            Bounds(
+                receive_s=settings.receive_timeout_s,
+                body_bytes=settings.max_body_bytes,
+                connections=settings.max_connections,
+                per_client=settings.max_client_connections,
+            ),
+        )
         self.health = Health(self.metrics, self.refresh)
         self.faults = Faults(
             runtime.resilience, name, slow_route, points=points, exit_process=runtime.exit_process
@@ -169,6 +181,7 @@ def build_app(  # noqa: PLR0913 - keyword-only options
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},
         exception_handlers=dict(problems.HANDLERS),
+        redirect_slashes=False,  # a redirect would repeat whatever `Host` says
         routes=routes,
         middleware=[
             *_middleware(
@@ -213,6 +226,8 @@ def _middleware(
         Middleware(RequestContextMiddleware, runtime=chassis.runtime),
         Middleware(ProblemMiddleware),
         Middleware(_MetricsMiddleware, chassis=chassis),
+        # Before the Shield: who sends slowly takes nobody's slot.
+        Middleware(BodyLimitMiddleware, limit_bytes=chassis.settings.max_body_bytes),
         Middleware(
             _observed_shield,  # type: ignore[arg-type]  # a factory of keyword options
             chassis=chassis,
@@ -221,10 +236,10 @@ def _middleware(
             queue=admission.queue,
             priority=admission.priority,
             rate=admission.rate,
+            client=admission.client,
             exempt=exempt,
             refuse=refuse,
         ),
-        Middleware(BodyLimitMiddleware, limit_bytes=chassis.settings.max_body_bytes),
         *(
             [Middleware(FaultMiddleware, faults=chassis.faults)]
             if chassis.settings.chaos_enabled

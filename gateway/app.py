@@ -1,7 +1,7 @@
 """Composition root of the gateway: what it is made of, and the process."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
@@ -16,11 +16,13 @@ from chassis.serve import serve
 from gateway.api import routes
 from gateway.clients import Auditor, Crowd, Inventory, Live, Mesh, Reservations
 from gateway.clients.mesh import SERVICES
+from gateway.domain import client_of, forwarded_for
 from gateway.errors import GatewaySaturated
 from gateway.loops import sampling
 from gateway.settings import Settings
 from gateway.usecases import Gateway
 from resilience import Limit, RateLimit
+from resilience.admission import peer
 
 _CANCEL: Final = re.compile(r"/api/reservations/[^/]+/cancel")
 
@@ -75,8 +77,20 @@ def _admission(settings: Settings) -> Admission:
         else Limit(fixed=settings.gateway_max_inflight),
         guards=counts,
         rate=RateLimit(rate_per_s, burst=settings.gateway_rate_burst) if rate_per_s else None,
+        client=_client(settings),
         full=GatewaySaturated,
     )
+
+
+def _client(settings: Settings) -> Callable[[Scope], str]:
+    """Whom the rate counts."""
+    trusted = settings.trusted_networks
+
+    def client(scope: Scope) -> str:
+        forwarded = forwarded_for(scope["headers"]) if trusted else ()
+        return client_of(peer(scope), forwarded, trusted)
+
+    return client
 
 
 def _upstreams(chassis: Chassis, settings: Settings) -> dict[str, Upstream]:
