@@ -27,6 +27,7 @@ import prometheus_client
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from chassis import problems
+from chassis.addresses import group_of
 from chassis.catalogue import language
 from chassis.errors import (
     HeadersTooLarge,
@@ -39,7 +40,7 @@ from chassis.errors import (
     TooManyConnections,
     UriTooLong,
 )
-from chassis.requests import identity, request_id, stamped
+from chassis.requests import fields_of, identity, request_id, stamped
 from chassis.runtime import Runtime
 
 URI_BYTES: Final = 8 * 1024
@@ -136,7 +137,7 @@ class Guarded(HttpToolsProtocol):
     """uvicorn's protocol for one connection, within limits.
 
     Attributes:
-        address: The client's, without its port.
+        address: The client's, without its port; of an IPv6 client its /64.
     """
 
     def __init__(self, connections: Connections, *args: Any, **options: Any) -> None:
@@ -161,7 +162,7 @@ class Guarded(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Somebody has come; one too many is told so."""
         super().connection_made(transport)  # type: ignore[arg-type]
-        self.address = self.client[0] if self.client else ""
+        self.address = group_of(self.client[0]) if self.client else ""
         refusal = self._all.enter(self)
         if refusal is not None:
             self._turn_away(refusal)
@@ -226,7 +227,7 @@ class Guarded(HttpToolsProtocol):
         return True
 
     def _check_form(self) -> None:
-        by_name = dict(self.headers)
+        by_name = fields_of(self.scope)  # type: ignore[arg-type]  # a TypedDict is a mapping
         if len(by_name) != len(self.headers) and _says_it_twice(self.headers):
             raise MalformedRequest
         version = self.parser.get_http_version()
@@ -351,7 +352,7 @@ class Guarded(HttpToolsProtocol):
             self.transport.close()
 
     def _said(self, refusal: ServiceError) -> bytes:
-        given = dict(self.scope["headers"] if self.scope else ())
+        given = dict(self.scope["headers"] if self.scope else ())  # perhaps not all of them yet
         current, lang = identity(given, b"", self._all.runtime)
         context = copy_context()
         context.run(language.set, lang)

@@ -26,7 +26,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from chassis.catalogue import Language
 from chassis.connections import Bounds, Connections, Guarded
-from chassis.requests import RequestContextMiddleware, identity
+from chassis.requests import RequestContextMiddleware, fields_of, identity
 from chassis.runtime import Runtime
 from chassis.telemetry import Metrics
 from resilience import Refusal, Shield
@@ -71,7 +71,7 @@ class Door:
             return refusal is True
         began_s = self._runtime.mono()
         self.shield.count(refusal)
-        current, lang = identity(dict(scope["headers"]), scope["query_string"], self._runtime)
+        current, lang = identity(fields_of(scope), scope["query_string"], self._runtime)
         template = self._templates.get((refusal, lang))
         if template is None:
             template = self._templates[refusal, lang] = _rendered(

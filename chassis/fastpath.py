@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import problems
 from chassis.errors import MalformedJson
+from chassis.requests import fields_of
 
 _JSON: Final = (b"application/json", b"application/json; charset=utf-8")
 
@@ -144,7 +145,7 @@ class FastPathMiddleware:
             await self.app(scope, receive, send)
             return
         message = await receive()
-        given = dict(scope["headers"])
+        given = fields_of(scope)
         kind = given.get(b"content-type", b"")
         body = message.get("body", b"") if kind in _JSON or _is_json(kind) else b""
         try:

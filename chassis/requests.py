@@ -43,6 +43,18 @@ _STAMPED: Final = frozenset(
 _USABLE_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
+FIELDS: Final = "taquilla.fields"
+"""Where in the scope the header fields stand by name, once somebody has looked."""
+
+
+def fields_of(scope: Scope) -> Mapping[bytes, bytes]:
+    """The header fields by name, of each the last; made once per request."""
+    found: dict[bytes, bytes] | None = scope.get(FIELDS)
+    if found is None:
+        found = scope[FIELDS] = dict(scope["headers"])
+    return found
+
+
 def identity(
     headers: Mapping[bytes, bytes], query: bytes, runtime: Runtime
 ) -> tuple[str, Language]:
@@ -64,7 +76,7 @@ class RequestContextMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        current, lang = identity(dict(scope["headers"]), scope["query_string"], self._runtime)
+        current, lang = identity(fields_of(scope), scope["query_string"], self._runtime)
         request_id.set(current)
         language.set(lang)
         structlog.contextvars.bind_contextvars(request_id=current)
@@ -128,7 +140,7 @@ class BodyLimitMiddleware:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self.app(scope, receive, send)
             return
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        announced = fields_of(scope).get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > self._limit_bytes:
             raise PayloadTooLarge(limit_bytes=self._limit_bytes)
         body = await self._read(receive)

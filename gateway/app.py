@@ -8,6 +8,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from starlette.types import Scope
 
+from chassis.addresses import client_of, forwarded_for
 from chassis.app import Admission, Chassis, build_app
 from chassis.clients import Upstream
 from chassis.loops import supervised
@@ -16,7 +17,6 @@ from chassis.serve import serve
 from gateway.api import routes
 from gateway.clients import Auditor, Crowd, Inventory, Live, Mesh, Reservations
 from gateway.clients.mesh import SERVICES
-from gateway.domain import client_of, forwarded_for
 from gateway.errors import GatewaySaturated
 from gateway.loops import sampling
 from gateway.settings import Settings

@@ -4,15 +4,6 @@ import hashlib
 import hmac
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-    ip_network,
-)
 from typing import Any, Final
 
 from chassis.catalogue import Text
@@ -28,11 +19,6 @@ ANSWER_SHARE_S: Final = 0.4
 
 ANSWER_SHARE_RATIO: Final = 0.4
 """The same for short deadlines, as a share of what is left."""
-
-MOST_PROXIES: Final = 8
-"""How many proxies may stand between a client and the gateway."""
-
-Network = IPv4Network | IPv6Network
 
 PENDING: Final = Text(
     "Tu solicitud sigue en curso: todavía no hay asiento asegurado. Sabrás el resultado consultándola, y por correo si "
@@ -62,44 +48,6 @@ def reservation_id_of(secret: str, scope: str, key: str) -> str:
     """
     digest = hmac.new(secret.encode(), f"{scope}|{key}".encode(), hashlib.sha256).hexdigest()
     return f"r{digest[:32]}"
-
-
-def forwarded_for(headers: Sequence[tuple[bytes, bytes]]) -> list[str]:
-    """What all fields `X-Forwarded-For` together say, as far as anybody needs to look: the last few."""
-    fields = [value for name, value in headers if name == b"x-forwarded-for"]
-    said = b",".join(fields).rsplit(b",", MOST_PROXIES)[-MOST_PROXIES:]
-    return [one.decode("latin-1").strip() for one in said]
-
-
-def client_of(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:
-    """Who a request is from: the nearest address for which no trusted proxy speaks.
-
-    What a client writes into the header itself stands before what our proxies append, so it is never reached. An IPv6
-    client is its /64, of which everybody has as many addresses as they like.
-
-    Args:
-        peer: The other end of the connection.
-        forwarded: `X-Forwarded-For`, the nearest last.
-        trusted: Our proxies.
-    """
-    found = _address(peer)
-    for claim in reversed(forwarded):
-        claimed = _address(claim)
-        if found is None or claimed is None or not any(found in network for network in trusted):
-            break
-        found = claimed
-    if isinstance(found, IPv6Address):
-        return str(ip_network((found, 64), strict=False))
-    return peer if found is None else str(found)
-
-
-@lru_cache(maxsize=1024)
-def _address(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        found = ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    return getattr(found, "ipv4_mapped", None) or found
 
 
 def first_send_s(left_s: float) -> float:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from gateway.domain import client_of, forwarded_for
+from chassis.addresses import client_of, forwarded_for
 from gateway.settings import Settings
 from tests.unit.gateway.conftest import bench, confirmed
 

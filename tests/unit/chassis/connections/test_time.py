@@ -148,6 +148,13 @@ async def test_a_client_gets_so_many_connections_and_no_more():
     assert far.door.connections._of_client == {"10.0.0.1": 2, "10.0.0.2": 1}
 
 
+async def test_an_ipv6_client_is_its_network():
+    far = Far(per_client=2)
+    lines = [await far.ask(GET % b"", address=f"2001:db8::{number}") for number in range(3)]
+    assert [line.end for line in lines] == [None, None, "closed"]
+    assert far.door.connections._of_client == {"2001:db8::/64": 2}
+
+
 async def test_a_full_process_says_so():
     far = Far(connections=2)
     lines = [await far.ask(GET % b"", address=f"10.0.0.{number}") for number in range(3)]
