@@ -16,6 +16,7 @@ from json import JSONEncoder
 from typing import Any, Final
 
 import httpx
+from pydantic_core import from_json
 
 from chassis.catalogue import language
 from chassis.requests import request_id
@@ -23,14 +24,6 @@ from chassis.runtime import Runtime
 from chassis.telemetry import Metrics
 from chassis.traffic import Traffic
 from resilience import Event, FailedResponse, Policy, ResilientTransport, never_sent
-
-_HEADERS: Final[Mapping[str, str]] = {
-    "accept": "*/*",
-    "accept-encoding": "gzip, deflate",
-    "connection": "keep-alive",
-    "user-agent": f"python-httpx/{httpx.__version__}",
-}
-"""What every request says, as httpx's own client does."""
 
 _encode: Final = JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
@@ -215,7 +208,6 @@ class Edge:
         url, host = _address(self._base_url, path)
         sent = {
             "host": host,
-            **_HEADERS,
             "x-request-id": request_id.get(),
             "accept-language": language.get(),
             **headers,
@@ -277,7 +269,7 @@ def _is_final(response: httpx.Response) -> bool:
 
 def _json_object(response: httpx.Response) -> dict[str, Any] | None:
     try:
-        found = response.json()
+        found = from_json(response.content, allow_inf_nan=False)
     except ValueError:
         return None
     return found if isinstance(found, dict) else None
