@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up test unit check browser control docs screenshots chaos bench bench-all lib lock ci
+.PHONY: help up test unit check browser control docs screenshots chaos bench bench-all lib audit lock ci
 
 help: ## muestra esta ayuda
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bench-all: ## lo mismo, y la crecida (con Envoy y nginx) y lo que cuesta crecer
 
 lib: ## resilience sola: su rueda en un entorno vacío, y sus pruebas allí
 	@$(PYTHON) dev.py lib $(ARGS)
+
+audit: ## pregunta por vulnerabilidades conocidas de lo que fijan los requirements*.lock
+	@$(PYTHON) dev.py audit $(ARGS)
 
 lock: ## vuelve a calcular requirements.lock y requirements-dev.lock
 	@$(PYTHON) dev.py lock

@@ -33,6 +33,7 @@ PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 STAMP = VENV / "taquilla-installed.json"
 RUN_LOCK, DEV_LOCK = "requirements.lock", "requirements-dev.lock"
 BENCH_LOCK = "requirements-bench.lock"  # what ours is compared with, in a venv of its own
+AUDIT_LOCK = "requirements-audit.lock"  # pip-audit, likewise
 
 HELP = """Uso: python3 dev.py ORDEN [argumentos]
 
@@ -50,6 +51,7 @@ HELP = """Uso: python3 dev.py ORDEN [argumentos]
   chaos                        la matriz de caos larga: chaos --budget 10m --seed 7 --html matriz.html
   bench                        mide políticas, malla y promesas junto a otras, en unos 11 minutos; a docs/benchmarks.md
   bench-all                    lo mismo, y la crecida (con Envoy y nginx) y lo que cuesta crecer
+  audit [--offline-ok]         pregunta por vulnerabilidades conocidas de lo que fijan los requirements*.lock
   lock                         vuelve a calcular los ficheros requirements*.lock
 """
 
@@ -210,13 +212,16 @@ def steps(name: str) -> list[list[str]]:
         "docs": [
             [str(PYTHON), "-m", "tests.contract.api_page"],
             [str(PYTHON), "-m", "tests.guides.pages"],
+            [str(PYTHON), "-m", "tests.contract.licences"],
         ],
         "lib": lib,
+        "audit": [[str(PYTHON), "-m", "tests.advisories"]],
         "ci": [*check, *test, *lib, *browser],
         "lock": [
             [*compile_lock, *project, "-o", RUN_LOCK],
             [*compile_lock, *project, "--group", "dev", "-c", RUN_LOCK, "-o", DEV_LOCK],
             [*compile_lock, "bench/peers.txt", "-c", RUN_LOCK, "-o", BENCH_LOCK],
+            [*compile_lock, "--group", "pyproject.toml:audit", "-o", AUDIT_LOCK],
         ],
     }[name]
 
@@ -228,7 +233,7 @@ def work(name: str, more: Sequence[str]) -> int:
         title = " ".join([Path(command[0]).stem, *command[1:5]])
         say(title)
         began = time.monotonic()
-        extra = more if "pytest" in command or name == "lib" else ()
+        extra = more if "pytest" in command or name in ("lib", "audit") else ()
         code = subprocess.run([*command, *extra], cwd=ROOT, check=False).returncode
         if "pytest" in command and name.startswith("bench") and code == 5:
             say("no hay pruebas de rendimiento en este árbol")
@@ -242,14 +247,15 @@ def work(name: str, more: Sequence[str]) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Dispatch a task; the exit code is the task's."""
     name, more = (arguments[0], arguments[1:]) if arguments else ("help", [])
-    tasks = ("test", "unit", "check", "browser", "docs", "screenshots", "lib", "ci", "lock")
+    tasks = ("test", "unit", "check", "browser", "docs", "screenshots", "lib", "ci")
+    upkeep = ("lock", "audit", "bench", "bench-all")
     commands = {
         "up": ["chaos", "up"],
         "run": ["chaos"],
         "chaos": ["chaos", "matrix", "--budget", "10m"],
         "control": ["tests.controls"],
     }
-    if name not in (*commands, *tasks, "bench", "bench-all"):
+    if name not in (*commands, *tasks, *upkeep):
         print(HELP, end="")
         return 0 if name in ("help", "-h", "--help") else 2
     ensure(RUN_LOCK if name in commands else DEV_LOCK)

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chaos.faults import FaultMiddleware, Faults, control_routes
 from chassis import problems
 from chassis.clients import Upstream
+from chassis.connections import Bounds
 from chassis.credentials import credentials_of
 from chassis.docs import docs_routes
 from chassis.door import Door
@@ -58,6 +59,7 @@ class Admission:
         queue: Where they wait for a moment; None refuses at once.
         priority: Their class, 0 to 9; needs a queue.
         rate: How often each client may come.
+        client: Who the client of a request is; by default its address.
         full: The refusal when there is no room.
     """
 
@@ -66,6 +68,7 @@ class Admission:
     queue: Queue | None = None
     priority: Callable[[Scope], float] | None = None
     rate: RateLimit | None = None
+    client: Callable[[Scope], str] | None = None
     full: type[ServiceError] = Overloaded
 
 
@@ -103,7 +106,16 @@ class Chassis:
         self.runtime = runtime
         self.credentials = credentials_of(name, settings, runtime)
         self.metrics = Metrics()
-        self.door = Door(runtime, self.metrics)
+        self.door = Door(
+            runtime,
+            self.metrics,
+            Bounds(
+                receive_s=settings.receive_timeout_s,
+                body_bytes=settings.max_body_bytes,
+                connections=settings.max_connections,
+                per_client=settings.max_client_connections,
+            ),
+        )
         self.health = Health(self.metrics, self.refresh)
         self.faults = Faults(
             runtime.resilience, name, slow_route, points=points, exit_process=runtime.exit_process
@@ -192,6 +204,7 @@ def build_app(  # noqa: PLR0913 - keyword-only options
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},
         exception_handlers=dict(problems.HANDLERS),
+        redirect_slashes=False,  # a redirect would repeat whatever `Host` says
         routes=routes,
         middleware=[
             *_middleware(
@@ -261,6 +274,8 @@ def _middleware(
         Middleware(ProblemMiddleware),
         Middleware(_MetricsMiddleware, chassis=chassis),
         *([] if guard.is_idle else [Middleware(GuardMiddleware, guard=guard)]),
+        # Before the Shield: who sends slowly takes nobody's slot.
+        Middleware(BodyLimitMiddleware, limit_bytes=chassis.settings.max_body_bytes),
         Middleware(
             _observed_shield,  # type: ignore[arg-type]  # a factory of keyword options
             chassis=chassis,
@@ -269,10 +284,10 @@ def _middleware(
             queue=admission.queue,
             priority=admission.priority,
             rate=admission.rate,
+            client=admission.client,
             exempt=exempt,
             refuse=refuse,
         ),
-        Middleware(BodyLimitMiddleware, limit_bytes=chassis.settings.max_body_bytes),
         *(
             [Middleware(FaultMiddleware, faults=chassis.faults)]
             if chassis.settings.chaos_enabled

@@ -7,7 +7,6 @@ translated. A text says what happened, what it means for the buyer's money and s
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar
-from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 Language = Literal["es", "en"]
@@ -16,13 +15,6 @@ LANGUAGES: Final[tuple[Language, ...]] = ("es", "en")
 
 language: ContextVar[Language] = ContextVar("language", default="es")
 """The language of the request being answered; set by the outermost middleware."""
-
-
-_RANGE: Final = re.compile(
-    r"(?P<primary>\*|[A-Za-z]{1,8})(?:-[A-Za-z0-9]{1,8})*"
-    r"(?:\s*;\s*[Qq]=(?P<weight>0(?:\.\d{0,3})?|1(?:\.0{0,3})?))?"
-)
-_LANG: Final = re.compile(rb"(?:^|&)lang=(es|en)(?=&|$)")
 
 
 class Text(NamedTuple):
@@ -52,34 +44,6 @@ def _spoken(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(str(item) for item in value)
     return str(value)
-
-
-@lru_cache(maxsize=256)
-def negotiate(accept_language: str | None) -> Language:
-    """Best language for an `Accept-Language` header (RFC 9110 §12.5.4).
-
-    A language has the highest quality of the ranges that name it or a regional variant of it, else that of `*`. The
-    best one wins; among equals the one that is named first, Spanish before English. What is not a range is ignored;
-    where nothing that we speak is acceptable, the answer is Spanish.
-    """
-    named: dict[str, float] = {}
-    for entry in (accept_language or "").split(","):
-        found = _RANGE.fullmatch(entry.strip())
-        if found is not None:
-            primary, weight = found["primary"].lower(), float(found["weight"] or 1)
-            named[primary] = max(weight, named.get(primary, 0.0))
-    anything = named.get("*", 0.0)
-    order = [*(lang for lang in named if lang in LANGUAGES), *LANGUAGES]
-    best = max(LANGUAGES, key=lambda lang: (named.get(lang, anything), -order.index(lang)))
-    return best if named.get(best, anything) > 0 else "es"
-
-
-def asked_for(query: bytes, accept_language: str | None) -> Language:
-    """The language of an answer: `?lang=` of the query if it names one of ours, else by `Accept-Language`."""
-    found = _LANG.search(query) if query else None
-    if found is None:
-        return negotiate(accept_language)
-    return "en" if found[1] == b"en" else "es"
 
 
 def _m(title_es: str, title_en: str, detail_es: str, detail_en: str) -> Message:
@@ -328,6 +292,48 @@ PROBLEMS: Final[Mapping[str, Message]] = {
         "Payload too large",
         "El cuerpo supera los {limit_bytes} bytes admitidos.",
         "The body exceeds the {limit_bytes} bytes allowed.",
+    ),
+    "unsupported_media_type": _m(
+        "Tipo de contenido no admitido",
+        "Unsupported media type",
+        "El cuerpo debe ser JSON y anunciarse con Content-Type: application/json.",
+        "The body has to be JSON and announced by Content-Type: application/json.",
+    ),
+    "malformed_request": _m(
+        "Petición mal formada",
+        "Malformed request",
+        "Lo recibido no es una petición HTTP/1.1 válida, o se podría leer de dos maneras. No se hizo nada.",
+        "What was received is no valid HTTP/1.1 request, or could be read in two ways. Nothing was done.",
+    ),
+    "uri_too_long": _m(
+        "Dirección demasiado larga",
+        "URI too long",
+        "La dirección supera los {limit_bytes} bytes admitidos.",
+        "The address exceeds the {limit_bytes} bytes allowed.",
+    ),
+    "headers_too_large": _m(
+        "Cabeceras demasiado grandes",
+        "Headers too large",
+        "Se admiten {limit_fields} cabeceras y {limit_bytes} bytes en total.",
+        "At most {limit_fields} header fields and {limit_bytes} bytes of them are read.",
+    ),
+    "request_timeout": _m(
+        "La petición tardó en llegar",
+        "Request timeout",
+        "La petición no llegó completa a tiempo; no se hizo nada. Envíala de nuevo.",
+        "The request did not arrive whole in time; nothing was done. Send it again.",
+    ),
+    "too_many_connections": _m(
+        "Demasiadas conexiones",
+        "Too many connections",
+        "Desde tu dirección hay demasiadas conexiones abiertas. Cierra algunas y vuelve a intentarlo.",
+        "Too many connections are open from your address. Close some and try again.",
+    ),
+    "user_busy": _m(
+        "Demasiadas reservas a la vez",
+        "Too many reservations at once",
+        "Ya hay {limit} reservas de este usuario en curso. Espera a que terminen y vuelve a intentarlo.",
+        "{limit} reservations of this user are being made already. Wait for them to end and try again.",
     ),
 }
 """The catalogue of refusals; `docs/errors.md` lists them, a test keeps both in step."""

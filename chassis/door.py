@@ -8,8 +8,9 @@ stays.
 Whoever is let in still passes the Shield, which alone takes slots. Until they get there (in the next turn of the event
 loop) they are counted here, or a crowd that comes in one turn would find the same free slot.
 
-Not here: clients that come too often and deadlines, which need the Shield; anything that uvicorn alone can do well: a
-request behind another one on its connection, one that waits for `100 Continue`, one whose client does not read.
+Not here: what a request may look like and how long it may take to arrive (`chassis.connections`, from which the
+protocol inherits); clients that come too often and deadlines, which need the Shield; anything that uvicorn alone can do
+well: a request behind another one on its connection, one whose client does not read.
 """
 
 import asyncio
@@ -23,14 +24,15 @@ from typing import Any, Final, NamedTuple
 import httptools
 from prometheus_client import Histogram
 from starlette.types import Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from chassis.catalogue import Language
+from chassis.connections import Bounds, Connections, Guarded
 from chassis.mutual import CERTIFIED, names_of
-from chassis.requests import RequestContextMiddleware, identity
+from chassis.requests import RequestContextMiddleware, fields_of, identity
 from chassis.runtime import Runtime
 from chassis.telemetry import Metrics
 from resilience import Refusal, Shield
+from resilience.admission import PASSED
 
 _PATH, _ID = "/here-goes-the-path", "here-goes-the-id"
 _VARYING: Final = (b"x-request-id", b"content-length")
@@ -41,10 +43,12 @@ class Door:
 
     Attributes:
         shield: Who says whether there is room; None until the app has started.
+        connections: Those that are open.
     """
 
-    def __init__(self, runtime: Runtime, metrics: Metrics) -> None:
+    def __init__(self, runtime: Runtime, metrics: Metrics, bounds: Bounds) -> None:
         self.shield: Shield | None = None
+        self.connections = Connections(bounds, runtime, metrics.refused)
         self._runtime = runtime
         self._metrics = metrics
         # Let through, but not at the Shield yet.
@@ -69,7 +73,7 @@ class Door:
             return refusal is True
         began_s = self._runtime.mono()
         self.shield.count(refusal)
-        current, lang = identity(dict(scope["headers"]), scope["query_string"], self._runtime)
+        current, lang = identity(fields_of(scope), scope["query_string"], self._runtime)
         template = self._templates.get((refusal, lang))
         if template is None:
             template = self._templates[refusal, lang] = _rendered(
@@ -84,28 +88,29 @@ class Door:
         timed.observe(self._runtime.mono() - began_s)
         return answer
 
-    def arrived(self) -> None:
-        """One that was coming has reached the Shield."""
+    def arrived(self, scope: Scope) -> None:
+        """One that was coming has reached the Shield, or waits for its body and comes anew when it is here."""
         self._coming -= 1
+        scope.pop(PASSED, None)
 
-    def protocol(self) -> Callable[..., HttpToolsProtocol]:
+    def protocol(self) -> Callable[..., Guarded]:
         """What uvicorn takes as `http`."""
 
-        def build(*args: Any, **options: Any) -> HttpToolsProtocol:
+        def build(*args: Any, **options: Any) -> Guarded:
             return DoorProtocol(self, *args, **options)
 
         return build
 
 
-class DoorProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, with somebody at the door."""
+class DoorProtocol(Guarded):
+    """The guarded protocol, with somebody at the door."""
 
     def __init__(self, door: Door, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+        super().__init__(door.connections, *args, **options)
         self._door = door
-        # Whether the request that is being read has been refused here.
-        self._is_refused = False
         self._keeps_alive = True
+        # Of a request that is counted as coming and whose end has not been read.
+        self._coming: Scope | None = None
         # Names in the caller's certificate; None on a plain connection.
         self._names: frozenset[str] | None = None
 
@@ -120,9 +125,13 @@ class DoorProtocol(HttpToolsProtocol):
         """Refuse, or let uvicorn go on."""
         if self._names is not None:
             self.scope[CERTIFIED] = self._names  # type: ignore[typeddict-unknown-key]
-        self._is_refused = False
+        if self.check_head():
+            self._look()
+            self.headers = []  # what comes now are trailers, which nobody reads
+
+    def _look(self) -> None:
         is_alone = self.cycle is None or self.cycle.response_complete
-        if not is_alone or self.expect_100_continue or self.flow.write_paused:
+        if not is_alone or self.flow.write_paused:
             super().on_headers_complete()
             return
         scope = self.scope
@@ -134,35 +143,49 @@ class DoorProtocol(HttpToolsProtocol):
         answer = self._door.look(scope)  # type: ignore[arg-type]  # a TypedDict is a mapping
         if isinstance(answer, bool):
             super().on_headers_complete()
-            if answer:  # its task was made just now, and gets to the Shield before this is called
-                self.loop.call_soon(self._door.arrived)
+            if answer:
+                self._coming = scope  # type: ignore[assignment]
             return
-        self._is_refused = True
+        self.is_answered = True
         self._answer(*answer)
 
     def on_body(self, body: bytes) -> None:
         """Drop it, or let uvicorn go on."""
-        if not self._is_refused:
+        if not self.is_answered:
             super().on_body(body)
+
+    def on_body_due(self) -> None:
+        """It will be long: until then it is not coming, or a crowd that sends no bodies would close the door."""
+        if self._coming is not None:
+            self._door.arrived(self._coming)
+            self._coming = None
 
     def on_message_complete(self) -> None:
         """The end of a refused request, or let uvicorn go on."""
-        if not self._is_refused:
-            super().on_message_complete()
-            return
-        if not self._keeps_alive:
-            self.transport.close()
-        self.on_response_complete()
+        super().on_message_complete()
+        if self._coming is not None:
+            # Its task was made just now, and gets to the Shield before this is called.
+            self.loop.call_soon(self._door.arrived, self._coming)
+            self._coming = None
+        if self.is_answered:
+            if not self._keeps_alive:
+                self.transport.close()
+            self.on_response_complete()
 
     def _answer(self, head: bytes, body: bytes) -> None:
         parser, parts = self.parser, [head]
         for name, value in self.server_state.default_headers:
             parts += (name, b": ", value, b"\r\n")
-        self._keeps_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
+        # Who waits for `100 Continue` need not send the body now: what comes next would be anybody's guess.
+        waits = self.expect_100_continue
+        is_modern = parser.get_http_version() != "1.0"
+        self._keeps_alive = is_modern and not waits and parser.should_keep_alive()
         parts.append(b"\r\n" if self._keeps_alive else b"connection: close\r\n\r\n")
         if self.scope["method"] != "HEAD":
             parts.append(body)
         self.transport.write(b"".join(parts))
+        if waits:
+            self.transport.close()
 
 
 class _Template(NamedTuple):

@@ -2,6 +2,9 @@
 
 ServiceError
 ├── NotFound · MethodNotAllowed · MalformedJson · InvalidRequest · PayloadTooLarge · Unauthorized · Forbidden
+├── UnsupportedMediaType             the body is not announced as JSON
+├── MalformedRequest · UriTooLong · HeadersTooLarge · RequestTimeout · TooManyConnections
+│                                    refused by the connection (`chassis.connections`); it is closed
 ├── InvalidKey           the Idempotency-Key header is not usable
 ├── Overloaded           this service's own Shield is full
 ├── RateLimited          this client comes too often
@@ -79,6 +82,43 @@ class PayloadTooLarge(ServiceError):
     """The body exceeds `limit_bytes`; it was not read whole."""
 
     code, status = "payload_too_large", 413
+
+
+class UnsupportedMediaType(ServiceError):
+    """The body is not announced as JSON."""
+
+    code, status = "unsupported_media_type", 415
+
+
+class MalformedRequest(ServiceError):
+    """What was sent is not HTTP/1.1 as RFC 9112 has it, or could be read in two ways."""
+
+    code, status = "malformed_request", 400
+
+
+class UriTooLong(ServiceError):
+    """The request target exceeds `limit_bytes`."""
+
+    code, status = "uri_too_long", 414
+
+
+class HeadersTooLarge(ServiceError):
+    """More header fields, or more bytes of them, than are read."""
+
+    code, status = "headers_too_large", 431
+
+
+class RequestTimeout(ServiceError):
+    """The request did not arrive whole in time; nothing was done."""
+
+    code, status, final = "request_timeout", 408, False
+
+
+class TooManyConnections(ServiceError):
+    """This client's address has too many connections open; nothing was read."""
+
+    code, status, final = "too_many_connections", 429, False
+    retry_after_s = 1.0
 
 
 class Unauthorized(ServiceError):

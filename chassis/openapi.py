@@ -14,6 +14,7 @@ from chassis.errors import (
     Overloaded,
     PayloadTooLarge,
     ServiceError,
+    UnsupportedMediaType,
 )
 from chassis.reasons import validation_errors
 
@@ -21,6 +22,7 @@ _MEDIA_TYPE: Final = "application/problem+json"
 ALWAYS: Final[tuple[type[ServiceError], ...]] = (
     MalformedJson,
     PayloadTooLarge,
+    UnsupportedMediaType,
     InvalidRequest,
     Overloaded,
 )
@@ -48,6 +50,7 @@ _EXTENSIONS: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType(
         "event_not_found": {"event_id": "concert-99"},
         "price_changed": {"price": "50.00 USD", "price_minor": 5000, "currency": "USD"},
         "payload_too_large": {"limit_bytes": 65_536},
+        "user_busy": {"limit": 4},
     }
 )
 """Members that the problems with these codes have besides the common ones, as they might be."""

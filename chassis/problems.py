@@ -30,6 +30,7 @@ from chassis.errors import (
     NotFound,
     Overloaded,
     ServiceError,
+    UnsupportedMediaType,
 )
 from chassis.reasons import validation_errors
 from chassis.requests import request_id
@@ -60,7 +61,9 @@ def document(error: ServiceError, instance: str) -> dict[str, Any]:
 
 def headers(error: ServiceError) -> dict[str, str]:
     """The headers that go with a problem."""
-    found = {"x-outcome": "final"} if error.final else {}
+    found = {"cache-control": "no-store"}
+    if error.final:
+        found["x-outcome"] = "final"
     if error.status == 401:
         found["www-authenticate"] = "Bearer"
     if error.retry_after_s is not None:
@@ -118,10 +121,20 @@ def _payload_error(error: RequestValidationError) -> ServiceError:
 
 async def _handler(request: Request, error: Exception) -> JSONResponse:
     refusal = as_service_error(error)
+    if isinstance(refusal, InvalidRequest) and _is_announced_as_other(request):
+        refusal = UnsupportedMediaType()
     response = render(refusal, request.url.path)
     if isinstance(error, StarletteHTTPException):
         response.headers.update(error.headers or {})
     return response
+
+
+def _is_announced_as_other(request: Request) -> bool:
+    """Whether there is a body that does not say that it is JSON, and so was not read as such."""
+    given = request.headers
+    media = given.get("content-type", "").partition(";")[0].strip().lower()
+    has_body = given.get("content-length", "0") != "0" or "transfer-encoding" in given
+    return has_body and media != "application/json" and not media.endswith("+json")
 
 
 KNOWN: Final = (ServiceError, Rejected, DeadlineExceeded)

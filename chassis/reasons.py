@@ -60,11 +60,21 @@ _REASONS: Final[Mapping[str, Text]] = {
 _UNKNOWN: Final = Text("Valor no válido.", "Invalid value.")
 
 
+_FIELD_CHARACTERS: Final = 100
+
+
+def _field(where: Sequence[str | int]) -> str:
+    return ".".join(str(part) for part in where[1:]) or str(where[0])
+
+
 def validation_errors(details: Sequence[Mapping[str, Any]], lang: Language) -> list[dict[str, str]]:
-    """`[{"field", "reason"}]` of pydantic's error list, in `lang`; the input itself is never echoed."""
+    """`[{"field", "reason"}]` of pydantic's error list, in `lang`.
+
+    The input itself is never echoed, and of a field's name, which may be the client's, no more than its beginning.
+    """
     return [
         {
-            "field": ".".join(str(part) for part in detail["loc"][1:]) or str(detail["loc"][0]),
+            "field": _field(detail["loc"])[:_FIELD_CHARACTERS],
             "reason": _REASONS.get(detail["type"], _UNKNOWN).render(lang, detail.get("ctx")),
         }
         for detail in details

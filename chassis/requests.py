@@ -11,15 +11,29 @@ from typing import Final
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis.catalogue import Language, asked_for, language
+from chassis.catalogue import Language, language
 from chassis.errors import PayloadTooLarge
+from chassis.languages import asked_for
 from chassis.runtime import Runtime
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 """The id of the request being answered; travels to every callee as `X-Request-ID`."""
 
-CONTENT_POLICY: Final = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
-"""What a page of ours may load: nothing from anywhere else, and no inline script."""
+CONTENT_POLICY: Final = (
+    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+)
+"""What a page of ours may load: nothing from anywhere else, and no inline script; nobody may frame it."""
+
+_OF_PAGES: Final = (
+    (b"content-security-policy", CONTENT_POLICY.encode()),
+    (b"referrer-policy", b"no-referrer"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_OF_SECURE_PAGES: Final = (*_OF_PAGES, (b"strict-transport-security", b"max-age=31536000"))
+"""A proxy that ends TLS in front of us adds the last one itself."""
 
 _VARY: Final = b"Accept-Language"
 _STAMPED: Final = frozenset(
@@ -27,6 +41,18 @@ _STAMPED: Final = frozenset(
 )
 
 _USABLE_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+
+FIELDS: Final = "taquilla.fields"
+"""Where in the scope the header fields stand by name, once somebody has looked."""
+
+
+def fields_of(scope: Scope) -> Mapping[bytes, bytes]:
+    """The header fields by name, of each the last; made once per request."""
+    found: dict[bytes, bytes] | None = scope.get(FIELDS)
+    if found is None:
+        found = scope[FIELDS] = dict(scope["headers"])
+    return found
 
 
 def identity(
@@ -50,23 +76,32 @@ class RequestContextMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        current, lang = identity(dict(scope["headers"]), scope["query_string"], self._runtime)
+        current, lang = identity(fields_of(scope), scope["query_string"], self._runtime)
         request_id.set(current)
         language.set(lang)
         structlog.contextvars.bind_contextvars(request_id=current)
 
         async def stamp(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = _stamped(message["headers"], current, lang)
+                message["headers"] = stamped(
+                    message["headers"], current, lang, secure=scope.get("scheme") == "https"
+                )
             await send(message)
 
         await self.app(scope, receive, stamp)
 
 
-def _stamped(
-    headers: Iterable[tuple[bytes, bytes]], current: str, lang: str
+def stamped(
+    headers: Iterable[tuple[bytes, bytes]], current: str, lang: str, *, secure: bool = False
 ) -> list[tuple[bytes, bytes]]:
-    """An answer's headers, and ours."""
+    """An answer's headers, and ours.
+
+    Args:
+        headers: The answer's.
+        current: Its request id.
+        lang: Its language.
+        secure: Whether it goes out over TLS.
+    """
     vary, is_page = _VARY, False
     kept = []
     for name, value in headers:
@@ -82,10 +117,7 @@ def _stamped(
         (b"x-content-type-options", b"nosniff"),
     )
     if is_page:
-        kept += (
-            (b"content-security-policy", CONTENT_POLICY.encode()),
-            (b"referrer-policy", b"no-referrer"),
-        )
+        kept += _OF_SECURE_PAGES if secure else _OF_PAGES
     return kept
 
 
@@ -108,7 +140,7 @@ class BodyLimitMiddleware:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self.app(scope, receive, send)
             return
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        announced = fields_of(scope).get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > self._limit_bytes:
             raise PayloadTooLarge(limit_bytes=self._limit_bytes)
         body = await self._read(receive)

@@ -85,11 +85,11 @@ def _options(app: FastAPI, settings: ServiceSettings) -> dict[str, Any]:
         "port": settings.port,
         "access_log": False,
         "log_level": "warning",
-        "timeout_keep_alive": 30,  # above our clients' 10 s, so that they close first
         "timeout_graceful_shutdown": int(settings.shutdown_grace_s),
         "backlog": 4096,
         "http": app.state.door.protocol(),
         "ws": "none",
+        "proxy_headers": False,  # who may speak for others, our own settings say
         "server_header": False,
         **({} if app.state.certificates is None else app.state.certificates.for_uvicorn()),
     }

@@ -60,6 +60,21 @@ class ServiceSettings(BaseSettings):
     max_body_bytes: int = Field(
         65_536, ge=1024, description="Largest request body, bytes; more is 413."
     )
+    receive_timeout_s: float = Field(
+        10.0,
+        gt=0,
+        le=300,
+        description="Seconds for a request's head; its body has as many and one more for each 1000 bytes. Then 408.",
+    )
+    max_connections: int = Field(
+        1000, ge=1, le=100_000, description="Open connections; one more is refused with 503."
+    )
+    max_client_connections: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="Open connections of one client address; one more is refused with 429. 0 sets no limit.",
+    )
     wire: Literal["httpx", "own"] = Field(
         "own", description="Transport between services: our own, or stock httpx."
     )

@@ -43,6 +43,12 @@ class Metrics:
         self.in_flight = Gauge(
             "http_server_active_requests", "Inbound requests in flight.", registry=registry
         )
+        self.refused = Counter(
+            "http_server_connections_refused",
+            "Connections closed because of what their client did, by the code it was told.",
+            ["code"],
+            registry=registry,
+        )
         self.resilience_events = Counter(
             "resilience_events",
             "Policy events by edge and kind.",

@@ -1,13 +1,14 @@
 """Composition root of the gateway: what it is made of, and the process."""
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
 from starlette.types import Scope
 
+from chassis.addresses import client_of, forwarded_for
 from chassis.app import Admission, Chassis, build_app
 from chassis.clients import Upstream
 from chassis.identity import LAB, PUBLIC, Callers, operations
@@ -22,6 +23,7 @@ from gateway.loops import sampling
 from gateway.settings import Settings
 from gateway.usecases import Gateway
 from resilience import Limit, RateLimit
+from resilience.admission import peer
 
 LAB_PREFIX: Final = "/api/lab/"
 
@@ -88,8 +90,20 @@ def _admission(settings: Settings) -> Admission:
         else Limit(fixed=settings.gateway_max_inflight),
         guards=counts,
         rate=RateLimit(rate_per_s, burst=settings.gateway_rate_burst) if rate_per_s else None,
+        client=_client(settings),
         full=GatewaySaturated,
     )
+
+
+def _client(settings: Settings) -> Callable[[Scope], str]:
+    """Whom the rate counts."""
+    trusted = settings.trusted_networks
+
+    def client(scope: Scope) -> str:
+        forwarded = forwarded_for(scope["headers"]) if trusted else ()
+        return client_of(peer(scope), forwarded, trusted)
+
+    return client
 
 
 def _upstreams(chassis: Chassis, settings: Settings) -> dict[str, Upstream]:

@@ -2,6 +2,7 @@
 
 ServiceError
 ├── GatewaySaturated                      full: nothing was done
+├── UserBusy                              the user has as many reservations under way as anybody may
 ├── MeshBusy                              the lab is already running a race or a flood
 ├── AuditUnavailable                      the databases cannot be seen from here
 ├── Unreachable                           a read could not be answered
@@ -28,6 +29,13 @@ class GatewaySaturated(ServiceError):
     """As many reservations are in flight as the gateway takes; refused before any write."""
 
     code, status, final = "gateway_saturated", 429, False
+    retry_after_s = 1.0
+
+
+class UserBusy(ServiceError):
+    """This user has as many reservations under way as anybody may; refused before any write."""
+
+    code, status, final = "user_busy", 429, False
     retry_after_s = 1.0
 
 

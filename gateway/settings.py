@@ -1,5 +1,6 @@
 """Settings of the gateway; the environment variable is the field's name in capitals."""
 
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -41,6 +42,16 @@ class Settings(ServiceSettings):
         le=10_000,
         description="Reservations that a client may send at once after a pause.",
     )
+    gateway_user_max_inflight: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Reservations of one user_id in flight; one more is 429 user_busy. 0 sets no limit.",
+    )
+    trusted_proxies: str | None = Field(
+        None,
+        description="Addresses or networks, separated by commas, whose X-Forwarded-For is believed.",
+    )
     reserve_deadline_s: float = Field(
         5.0, ge=1, le=60, description="Total time of a reservation or cancellation, seconds."
     )
@@ -53,6 +64,7 @@ class Settings(ServiceSettings):
     id_secret: str = Field(
         LAB_SECRET,
         min_length=16,
+        repr=False,
         description="Secret behind reservation ids; the same for every gateway, for ever.",
     )
 
@@ -62,6 +74,17 @@ class Settings(ServiceSettings):
         if value == LAB_SECRET and not info.data.get("chaos_enabled"):
             raise ValueError("set 16 or more random characters (the default is for the lab only)")
         return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _names_networks(cls, value: str | None) -> str | None:
+        _networks(value)
+        return value
+
+    @property
+    def trusted_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The proxies that are believed."""
+        return _networks(self.trusted_proxies)
 
     @property
     def is_limit_adaptive(self) -> bool:
@@ -73,3 +96,7 @@ class Settings(ServiceSettings):
     def own_url(self) -> str:
         """Where this gateway can call itself."""
         return self.gateway_url or f"http://127.0.0.1:{self.port}"
+
+
+def _networks(listed: str | None) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(one.strip()) for one in (listed or "").split(",") if one.strip())

@@ -37,6 +37,7 @@ from gateway.errors import (
     EventNotFound,
     MeshBusy,
     RequestInProgress,
+    UserBusy,
 )
 from gateway.schemas import Answered, Count, CrowdReport, LoadOrder, RaceOrder, ReserveRequest
 from gateway.settings import Settings
@@ -61,6 +62,8 @@ class Gateway:
     Attributes:
         crowd: None outside the lab.
         crowd_at_work: Held while a race or a flood runs: one at a time.
+        under_way: Reservations in flight by user, changed by `reserve_in_turn` only. Who has none has no entry: it is
+            never longer than the in-flight limit.
     """
 
     settings: Settings
@@ -72,6 +75,7 @@ class Gateway:
     crowd: Crowd | None
     auditor: Auditor
     crowd_at_work: asyncio.Lock = field(default_factory=asyncio.Lock)
+    under_way: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,27 @@ class Told:
     def is_open(self) -> bool:
         """Whether the outcome is still open."""
         return bool(self.body["status"] == "pending")
+
+
+async def reserve_in_turn(svc: Gateway, order: ReserveRequest, key: str) -> Told:
+    """One delivery of a reservation, if its user has not too many under way.
+
+    Raises:
+        UserBusy: They have.
+        Relayed, ReservationsUnavailable, DeadlineGone: See `reserve`.
+    """
+    most, busy, user_id = svc.settings.gateway_user_max_inflight, svc.under_way, order.user_id
+    if not most:
+        return await reserve(svc, order, key)
+    if busy[user_id] >= most:
+        raise UserBusy(limit=most)
+    busy[user_id] += 1
+    try:
+        return await reserve(svc, order, key)
+    finally:
+        busy[user_id] -= 1
+        if not busy[user_id]:
+            del busy[user_id]
 
 
 def _new_delivery_id(runtime: Runtime) -> str:

@@ -13,7 +13,7 @@ from gateway import errors
 from gateway.api.parts import NO_STORE, EventId, Svc
 from gateway.schemas import EventList, SeatList
 
-EVENT_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+EVENT_ID: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,64}")  # dots alone would lead elsewhere
 
 
 @cache

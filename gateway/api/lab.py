@@ -17,7 +17,7 @@ from chaos.faults.control import SWITCH_EXAMPLES, FaultSwitch, FaultView
 from chassis.errors import BadUpstream, NotFound
 from chassis.openapi import answer, refusals
 from gateway import usecases
-from gateway.api.parts import ServiceName, Svc
+from gateway.api.parts import NO_STORE, ServiceName, Svc
 from gateway.errors import (
     AuditUnavailable,
     CatalogueUnavailable,
@@ -177,13 +177,17 @@ def relay_routes() -> APIRouter:
     @router.api_route("/svc/{service}/{path:path}", methods=METHODS)
     async def relay(request: Request, svc: Svc, service: str, path: str) -> Response:
         query = f"?{request.url.query}" if request.url.query else ""
-        headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
+        given = request.headers
+        headers = {name: given[name] for name in _PASSED_ON if given.get(name, "ñ").isascii()}
         asked = (request.method, f"/{path}{query}", await request.body())
-        return _passed_back(await svc.mesh.relay(service, asked, headers))
+        try:
+            return _passed_back(await svc.mesh.relay(service, asked, headers))
+        except httpx.InvalidURL:
+            raise NotFound from None
 
     return router
 
 
 def _passed_back(answer: httpx.Response) -> Response:
     headers = {name: answer.headers[name] for name in _PASSED_BACK if name in answer.headers}
-    return Response(answer.content, answer.status_code, headers=headers)
+    return Response(answer.content, answer.status_code, headers={**NO_STORE, **headers})

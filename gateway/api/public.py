@@ -26,7 +26,7 @@ from resilience import deadline
 OPEN_RETRY_S: Final = 2
 """What 202 says in Retry-After, seconds."""
 
-_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_ID: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")  # dots alone would lead elsewhere
 
 Key = Annotated[
     str | None,
@@ -41,6 +41,7 @@ Token = Annotated[
     Header(
         alias="X-Manage-Token",
         max_length=200,
+        pattern=r"^[!-~]*$",
         description="`manage_token` de la reserva · of the reservation.",
     ),
 ]
@@ -64,6 +65,7 @@ _RESERVE_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
         errors.StorageUnavailable,
         errors.ReservationsUnavailable,
         errors.GatewaySaturated,
+        errors.UserBusy,
         RateLimited,
         errors.IdempotencyKeyReused,
         errors.RequestInProgress,
@@ -118,7 +120,7 @@ def _add_reserve(router: APIRouter) -> None:
         key = svc.runtime.new_id() if idempotency_key is None else checked(idempotency_key)
         with deadline(svc.settings.reserve_deadline_s):
             try:
-                response = _told(await usecases.reserve(svc, order, key))
+                response = _told(await usecases.reserve_in_turn(svc, order, key))
             except ServiceError as refusal:
                 response = _refused(refusal, request)
         response.headers["idempotency-key"] = key

@@ -28,7 +28,8 @@ def _number(value: object) -> object:
 
 
 def _email(value: str) -> str:
-    if len(value) > 254 or not _EMAIL.fullmatch(value):
+    # Nor marks that reverse what follows, halves of surrogate pairs, or anything else that cannot be seen.
+    if len(value) > 254 or not _EMAIL.fullmatch(value) or not value.isprintable():
         raise PydanticCustomError("email", "not an e-mail address")
     return value
 

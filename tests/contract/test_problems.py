@@ -46,6 +46,13 @@ STATUSES = {
     "invalid_request": 422,
     "malformed_json": 400,
     "payload_too_large": 413,
+    "unsupported_media_type": 415,
+    "malformed_request": 400,
+    "uri_too_long": 414,
+    "headers_too_large": 431,
+    "request_timeout": 408,
+    "too_many_connections": 429,
+    "user_busy": 429,
 }
 """The wire contract: codes are public, and so are their statuses."""
 

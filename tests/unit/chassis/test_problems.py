@@ -8,10 +8,10 @@ import pytest
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from chassis import runtime
+from chassis import reasons, runtime
 from chassis.app import Chassis, build_app
-from chassis.catalogue import negotiate
 from chassis.errors import Forbidden
+from chassis.languages import negotiate
 from chassis.settings import ServiceSettings
 from chassis.testing import serve
 
@@ -112,6 +112,13 @@ async def test_a_crash_is_a_500_problem_without_details():
         ("/echo", {"json": {"number": "x"}}, 422, "invalid_request"),
         ("/echo", {"json": {}}, 422, "invalid_request"),
         ("/echo", {"content": b"x" * 70_000}, 413, "payload_too_large"),
+        (
+            "/echo",
+            {"content": b'{"number": 1}', "headers": {"content-type": "text/plain"}},
+            415,
+            "unsupported_media_type",
+        ),
+        ("/echo", {"content": b'{"number": 1}'}, 415, "unsupported_media_type"),
         ("/nowhere", {"json": {}}, 404, "not_found"),
         ("/problems/forbidden", {"json": {}}, 405, "method_not_allowed"),
     ],
@@ -131,6 +138,41 @@ async def test_validation_names_field_and_reason_but_never_the_input():
         answer = await http.post("/echo", json={"number": "<script>"})
     assert answer.json()["errors"] == [{"field": "number", "reason": "Debe ser un número entero."}]
     assert "script" not in answer.text
+
+
+KINDS = ["application/json", "application/json;charset=utf-8", "Application/vnd.x+JSON"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_json_is_read_strictly_however_its_type_is_written(kind):
+    """FastAPI's own parser would take UTF-16, and halves of surrogate pairs that nobody can store."""
+    order = '{"number": 1, "name": "ñ"}'
+    async with client() as http:
+        told = [
+            (await http.post("/echo", content=content, headers={"content-type": kind})).status_code
+            for content in (
+                order.encode(),
+                order.encode("utf-8-sig"),
+                order.encode("utf-16"),
+                order.replace("ñ", r"ñ\ud800").encode(),
+                order.replace("ñ", "ñ\n").encode(),
+            )
+        ]
+    assert told == [200, 200, 400, 400, 400]
+
+
+async def test_of_a_field_that_the_client_named_only_the_beginning_comes_back():
+    details = [{"type": "extra_forbidden", "loc": ("body", "k" * 60_000)}]
+    (told,) = reasons.validation_errors(details, "es")
+    assert told["field"] == "k" * 100
+
+
+async def test_a_path_with_a_slash_behind_is_another_path():
+    """A redirect would lead wherever the client's `Host` says."""
+    async with client() as http:
+        answer = await http.post("/echo/", json={"number": 1}, headers={"host": "evil.test"})
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert "location" not in answer.headers
 
 
 async def test_a_body_that_grows_too_large_is_refused_before_its_end():

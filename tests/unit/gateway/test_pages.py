@@ -9,7 +9,7 @@ import pytest
 from chaos.faults import SCENARIOS
 from gateway.clients.mesh import SERVICES
 from gateway.errors import RELAYED
-from tests.unit.gateway.conftest import bench
+from tests.unit.gateway.conftest import bench, refusal
 
 WEB = files("gateway") / "web"
 
@@ -33,11 +33,35 @@ async def test_pages_are_strict_about_what_they_load():
         for path in ("/", "/r/r1", "/docs", "/problems/sold_out"):
             response = await desk.http.get(path)
             assert response.status_code == 200
-            assert response.headers["content-security-policy"] == (
-                "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
-            )
+            policy = response.headers["content-security-policy"].split("; ")
+            assert policy[:3] == [
+                "default-src 'self'",
+                "img-src 'self' data:",
+                "style-src 'self' 'unsafe-inline'",
+            ]
+            assert {"frame-ancestors 'none'", "object-src 'none'", "base-uri 'none'"} < set(policy)
             assert response.headers["x-content-type-options"] == "nosniff"
             assert response.headers["referrer-policy"] == "no-referrer"
+            assert response.headers["cross-origin-opener-policy"] == "same-origin"
+            assert response.headers["cross-origin-resource-policy"] == "same-origin"
+            assert "camera=()" in response.headers["permissions-policy"]
+            assert "server" not in response.headers
+
+
+async def test_a_page_asks_for_tls_for_ever_only_where_there_is_tls():
+    async with bench() as desk:
+        assert "strict-transport-security" not in (await desk.http.get("/")).headers
+        secure = await desk.http.get("https://gateway/")
+        assert secure.headers["strict-transport-security"] == "max-age=31536000"
+
+
+async def test_an_answer_to_a_program_says_no_more_than_it_needs():
+    async with bench(refusal(404, "reservation_not_found")) as desk:
+        for path in ("/nothing", "/api/reservations/r1"):
+            headers = (await desk.http.get(path)).headers
+            assert headers["cache-control"] == "no-store"
+            assert headers["x-content-type-options"] == "nosniff"
+            assert "content-security-policy" not in headers
 
 
 @pytest.mark.parametrize(("lab", "mark"), [(False, 'data-lab="0"'), (True, 'data-lab="1"')])

@@ -45,3 +45,13 @@ def test_the_limit_follows_the_load_outside_the_lab_unless_chosen(lab, chosen, a
 def test_a_number_that_is_given_is_meant():
     settings = Settings(chaos_enabled=False, gateway_max_inflight=9, id_secret="0123456789abcdef")
     assert not settings.is_limit_adaptive
+
+
+def test_secrets_are_not_part_of_what_settings_look_like():
+    """A settings object that ends up in a log line or a traceback tells nothing."""
+    made = Settings(
+        chaos_enabled=True, chaos_token="token-of-the-lab", id_secret="secret-of-the-ids"
+    )
+    assert made.id_secret == "secret-of-the-ids"
+    assert "token-of-the-lab" not in repr(made)
+    assert "secret-of-the-ids" not in repr(made)

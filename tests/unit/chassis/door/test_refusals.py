@@ -1,7 +1,7 @@
 """Who is refused at the door: told the same, counted the same, and the connection is worth as much as before."""
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
@@ -173,7 +173,9 @@ async def test_who_closes_is_told_and_closed(open_service, extra):
 async def test_who_waits_for_100_continue_is_refused_before_the_body(open_service):
     async with open_service() as far, full(far), line(far) as one:
         await one.say(POST % (5, b"Expect: 100-continue\r\n"))
-        assert (await one.hear())[0] == 503
+        status, headers, _ = await one.hear()
+        assert (status, headers[b"connection"]) == (503, b"close")
+        assert await asyncio.wait_for(one.reader.read(), 10) == b""
 
 
 async def test_a_refused_head_has_no_body(open_service):
@@ -190,6 +192,38 @@ async def test_what_is_exempt_is_never_refused(open_service, path):
     async with open_service() as far, full(far):
         for method in ("GET", "HEAD"):
             assert (await far.http.request(method, path)).status_code != 503
+
+
+async def test_who_sends_slowly_takes_no_slot(open_service):
+    """A slot is taken when the request is here; until then others have it."""
+    async with open_service(Admission(Limit(fixed=1))) as far, line(far) as one:
+        await one.say(POST % (4, b"") + b"bo")
+        async with full(far, 1):
+            pass
+        await one.say(b"dy")
+        assert (await one.hear())[0] == 200
+    assert far.work.bodies == [b"", b"body"]
+
+
+async def test_a_crowd_that_sends_no_bodies_does_not_close_the_door(open_service):
+    async with open_service() as far, AsyncExitStack() as stack:
+        broken = POST.replace(b"Content-Length: %d\r\n%b", b"Transfer-Encoding: chunked\r\n")
+        for beginning in (POST % (4, b"") + b"bo", broken + b"zz\r\n") * 25:
+            one = await stack.enter_async_context(line(far))
+            await one.say(beginning)
+        async with full(far):
+            pass
+        assert far.chassis.door._coming == 0
+
+
+async def test_who_was_slow_is_refused_like_anybody_else(open_service):
+    async with open_service(Admission(Limit(fixed=1))) as far, line(far) as one:
+        await one.say(POST % (4, b"") + b"bo")
+        async with full(far, 1):
+            await one.say(b"dy")
+            status, headers, _ = await one.hear()
+            assert (status, headers[b"x-shed"]) == (503, b"1")
+    assert far.work.bodies == [b""]
 
 
 async def test_work_that_comes_too_late_is_told_so(open_service):
