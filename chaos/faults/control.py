@@ -21,7 +21,17 @@ _MEDIA_TYPE: Final = "application/problem+json"
 class FaultSwitch(BaseModel):
     """What to do with one fault: `enabled`, or `seconds` where it has a length (0 is off)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        json_schema_extra={
+            "anyOf": [
+                {"required": [name], "properties": {name: {"type": kind}}}
+                for name, kind in (("enabled", "boolean"), ("seconds", "number"))
+            ]
+        },
+    )
 
     enabled: bool | None = Field(None, description="True switches on, false switches off.")
     seconds: float | None = Field(

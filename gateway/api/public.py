@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 
 from chassis import problems
 from chassis.errors import BadUpstream, DeadlineGone, InvalidKey, RateLimited, ServiceError
-from chassis.idempotency import checked
+from chassis.idempotency import USABLE_KEY, checked
 from chassis.openapi import answer, refusals
 from gateway import errors, usecases
 from gateway.api.parts import NO_STORE, ReservationId, Svc
@@ -34,6 +34,7 @@ Key = Annotated[
         alias="Idempotency-Key",
         description="16–128 caracteres visibles; si falta, se crea y se devuelve en esta cabecera "
         "· 16–128 visible characters; made and returned in this header when missing.",
+        json_schema_extra={"pattern": f"^{USABLE_KEY}$"},
     ),
 ]
 Token = Annotated[

@@ -5,6 +5,7 @@ A keyword that is not known here is an error, so that nothing goes by unchecked.
 
 import re
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any
 
 PROSE = {"title", "description", "default", "examples", "format", "deprecated"}
@@ -29,6 +30,10 @@ BOUNDS: dict[str, Callable[[Any, Any], bool]] = {
     "maxLength": lambda value, bound: not isinstance(value, str) or len(value) <= bound,
     "minItems": lambda value, bound: not isinstance(value, list) or len(value) >= bound,
     "maxItems": lambda value, bound: not isinstance(value, list) or len(value) <= bound,
+    "uniqueItems": lambda value, _: not isinstance(value, list) or len(value) == len(set(value)),
+    "multipleOf": lambda value, step: (
+        not TYPES["number"](value) or Fraction(str(value)) % Fraction(str(step)) == 0
+    ),
     "maxProperties": lambda value, bound: not isinstance(value, dict) or len(value) <= bound,
     "required": lambda value, names: not isinstance(value, dict) or set(names) <= set(value),
     "type": lambda value, name: TYPES[name](value),
@@ -56,6 +61,12 @@ def _any_of(value: Any, schema: Any, document: Any, at: str) -> Iterator[str]:
         yield from min(every, key=len)
 
 
+def _one_of(value: Any, schema: Any, document: Any, at: str) -> Iterator[str]:
+    every = [list(complaints(value, one, document, at)) for one in schema["oneOf"]]
+    if sum(not one for one in every) != 1:
+        yield f"{at or '.'}: {value!r} fits not exactly one of {len(every)}"
+
+
 def _items(value: Any, schema: Any, document: Any, at: str) -> Iterator[str]:
     for number, item in enumerate(value if isinstance(value, list) else ()):
         yield from complaints(item, schema["items"], document, f"{at}[{number}]")
@@ -79,6 +90,7 @@ def _members(value: Any, schema: Any, document: Any, at: str) -> Iterator[str]:
 DEEPER: dict[str, Callable[[Any, Any, Any, str], Iterator[str]]] = {
     "$ref": _referred,
     "anyOf": _any_of,
+    "oneOf": _one_of,
     "items": _items,
     "properties": _members,
     "patternProperties": _members,
