@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chaos.faults import FaultMiddleware, Faults, control_routes
 from chassis import problems
+from chassis.catalogue import language
 from chassis.clients import Upstream
 from chassis.docs import docs_routes
 from chassis.door import Door
@@ -23,7 +24,7 @@ from chassis.errors import DeadlineGone, Overloaded, RateLimited, ServiceError
 from chassis.fastpath import FastPathMiddleware
 from chassis.health import Health, health_routes
 from chassis.problems import ProblemMiddleware, problem_routes
-from chassis.requests import BodyLimitMiddleware, RequestContextMiddleware
+from chassis.requests import BodyLimitMiddleware, RequestContextMiddleware, request_id
 from chassis.runtime import Runtime
 from chassis.settings import ServiceSettings
 from chassis.telemetry import Metrics
@@ -183,6 +184,7 @@ def build_app(  # noqa: PLR0913 - keyword-only options
     app.state.door = chassis.door
     app.state.specs = specs or {chassis.name: "/openapi.json"}
     app.state.faults, app.state.chaos_token = chassis.faults, settings.chaos_token
+    app.state.asked = lambda: (request_id.get(), language.get())
     return app
 
 

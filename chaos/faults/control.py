@@ -4,6 +4,7 @@ Refusals: 401 `unauthorized`, 404 `fault_not_found`; a bad body is the applicati
 """
 
 import hmac
+from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, Final, Self
 
@@ -127,6 +128,8 @@ _TEXTS: Final = {
     "unauthorized": ("Falta autorización", "Unauthorized"),
     "fault_not_found": ("Fallo desconocido", "Unknown fault"),
     "invalid_request": ("Datos no válidos", "Invalid request"),
+    "malformed_json": ("JSON mal formado", "Malformed JSON"),
+    "payload_too_large": ("Cuerpo demasiado grande", "Payload too large"),
 }
 _DETAILS: Final = {
     "unauthorized": (
@@ -140,6 +143,11 @@ _DETAILS: Final = {
     "invalid_request": (
         "Hay datos que corregir; «errors» dice cuáles y por qué.",
         "Some data needs correcting; “errors” says which and why.",
+    ),
+    "malformed_json": ("El cuerpo no es JSON válido.", "The body is not valid JSON."),
+    "payload_too_large": (
+        "El cuerpo supera los 65536 bytes admitidos.",
+        "The body exceeds the 65536 bytes allowed.",
     ),
 }
 
@@ -191,13 +199,18 @@ def control_routes() -> APIRouter:
     """Routes that show and switch the faults of the app that is asked.
 
     Its `app.state.faults` are its live switches, `app.state.chaos_token` is the bearer token that
-    every call must carry; None or "" leaves the switches open (loopback only).
+    every call must carry; None or "" leaves the switches open (loopback only). `app.state.asked`, if
+    there is one, gives the id of the request being answered and the language of its answer.
     """
     router = APIRouter(tags=["chaos"])
     refusals = _documented(401, "unauthorized")
-    switch_refusals = (
-        refusals | _documented(404, "fault_not_found") | _documented(422, "invalid_request")
-    )
+    switch_refusals = {
+        **refusals,
+        **_documented(400, "malformed_json"),
+        **_documented(404, "fault_not_found"),
+        **_documented(413, "payload_too_large"),
+        **_documented(422, "invalid_request"),
+    }
 
     @router.get(
         "/chaos",
@@ -312,15 +325,13 @@ def _is_allowed(request: Request) -> bool:
 
 
 def _problem(request: Request, status: int, code: str) -> JSONResponse:
-    english = request.headers.get("accept-language", "").strip().lower().startswith("en")
+    asked: Callable[[], tuple[str | None, str]] = getattr(request.app.state, "asked", None) or (
+        lambda: (request.headers.get("x-request-id"), "es")
+    )
+    request_id, lang = asked()
+    english = lang == "en"
     return JSONResponse(
-        _document(
-            status,
-            code,
-            request.url.path,
-            request.headers.get("x-request-id"),
-            english=english,
-        ),
+        _document(status, code, request.url.path, request_id, english=english),
         status,
         headers={"x-outcome": "final", "content-language": "en" if english else "es"}
         | ({"www-authenticate": "Bearer"} if status == 401 else {}),

@@ -14,7 +14,10 @@ CALLS = 10_000
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python3 dev.py fuzz")
     parser.add_argument(
-        "--calls", type=int, default=CALLS, help="per service with faults off, and again with them on"
+        "--calls",
+        type=int,
+        default=CALLS,
+        help="per service with faults off, and again with them on",
     )
     parser.add_argument("--seed", type=int, default=None, help="replays what a run printed")
     parser.add_argument("--services", default=",".join(SERVICES))
