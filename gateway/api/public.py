@@ -34,7 +34,7 @@ Key = Annotated[
         alias="Idempotency-Key",
         description="16–128 caracteres visibles; si falta, se crea y se devuelve en esta cabecera "
         "· 16–128 visible characters; made and returned in this header when missing.",
-        json_schema_extra={"pattern": f"^{USABLE_KEY}$"},
+        json_schema_extra={"anyOf": [{"type": "string", "pattern": f"^{USABLE_KEY}$"}]},
     ),
 ]
 Token = Annotated[

@@ -1,8 +1,10 @@
 """State machines beside a model: something that lives on a virtual loop, driven step by step from synchronous code."""
 
 import asyncio
+import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -31,6 +33,12 @@ def budget(examples: int, steps: int) -> settings:
         print_blob=True,
         suppress_health_check=list(HealthCheck),
     )
+
+
+def in_memory() -> tempfile.TemporaryDirectory[str]:
+    """A folder for databases that need not outlive anything: where Linux has one, without a disk behind it."""
+    memory = Path("/dev/shm")
+    return tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None)
 
 
 class Life:

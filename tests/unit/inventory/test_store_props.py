@@ -8,7 +8,6 @@
 
 import asyncio
 import sqlite3
-import tempfile
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ from inventory.errors import (
 )
 from inventory.schemas import HoldRequest
 from inventory.store import SCHEMA, Store
-from tests.support.machines import Flaps, Life, budget
+from tests.support.machines import Flaps, Life, budget, in_memory
 
 EVENTS = {"concert-01": 5000, "concert-02": 8000}
 ROW = 12
@@ -93,7 +92,7 @@ class Inventory(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = in_memory()
         self.path = Path(self.folder.name) / "inventory.db"
         self.flaps = Flaps()
         self.life = Life(self._open)

@@ -9,7 +9,6 @@
 
 import asyncio
 import sqlite3
-import tempfile
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,7 +26,7 @@ from payments.loops import Settle
 from payments.settings import Settings
 from payments.store import SCHEMA, Store
 from payments.usecases import Payments
-from tests.support.machines import Flaps, Life, budget
+from tests.support.machines import Flaps, Life, budget, in_memory
 
 TIMEOUT_S = 5.0
 LATE_S = 8.0
@@ -96,7 +95,7 @@ class PaymentsMachine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = in_memory()
         self.data = Path(self.folder.name)
         self.flaps, self.declining = Flaps(), False
         self.asked = {"pay": set(), "capture": set(), "cancel": set()}
