@@ -76,6 +76,24 @@ def answer(
     return entry if model is None else {"model": model, **entry}
 
 
+def leads_to(
+    operation: str, body: Mapping[str, str] | None = None, **parameters: str
+) -> dict[str, Any]:
+    """One entry of an answer's `links`: with what it says, another operation can be called.
+
+    Args:
+        operation: The operation's id.
+        body: Members of the request and the member of the answer that each is.
+        parameters: Likewise.
+    """
+
+    def said(members: Mapping[str, str]) -> dict[str, str]:
+        return {name: f"$response.body#/{member}" for name, member in members.items()}
+
+    link: dict[str, Any] = {"operationId": operation, "parameters": said(parameters)}
+    return link if body is None else {**link, "requestBody": said(body)}
+
+
 def refusals(
     *errors: type[ServiceError], always: tuple[type[ServiceError], ...] = ALWAYS
 ) -> dict[int | str, dict[str, Any]]:

@@ -8,16 +8,23 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
-PROSE = {"title", "description", "default", "examples", "format", "deprecated"}
+PROSE = {"title", "description", "default", "examples", "format", "deprecated", "$defs"}
 TYPES: dict[str, Callable[[Any], bool]] = {
     "null": lambda value: value is None,
     "boolean": lambda value: isinstance(value, bool),
-    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "integer": lambda value: TYPES["number"](value) and value == value // 1,  # 3.0 is one, too
     "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
     "string": lambda value: isinstance(value, str),
     "array": lambda value: isinstance(value, list),
     "object": lambda value: isinstance(value, dict),
 }
+
+
+def _fits(pattern: str, value: str) -> re.Match[str] | None:
+    """JSON Schema's `$` is the end, Python's is also before a last line feed."""
+    return re.search(re.sub(r"\$$", r"\\Z", pattern), value)
+
+
 BOUNDS: dict[str, Callable[[Any, Any], bool]] = {
     "const": lambda value, wanted: value == wanted,
     "enum": lambda value, wanted: value in wanted,
@@ -25,7 +32,7 @@ BOUNDS: dict[str, Callable[[Any, Any], bool]] = {
     "maximum": lambda value, bound: not TYPES["number"](value) or value <= bound,
     "exclusiveMinimum": lambda value, bound: not TYPES["number"](value) or value > bound,
     "exclusiveMaximum": lambda value, bound: not TYPES["number"](value) or value < bound,
-    "pattern": lambda value, bound: not isinstance(value, str) or bool(re.search(bound, value)),
+    "pattern": lambda value, bound: not isinstance(value, str) or bool(_fits(bound, value)),
     "minLength": lambda value, bound: not isinstance(value, str) or len(value) >= bound,
     "maxLength": lambda value, bound: not isinstance(value, str) or len(value) <= bound,
     "minItems": lambda value, bound: not isinstance(value, list) or len(value) >= bound,
@@ -78,7 +85,7 @@ def _members(value: Any, schema: Any, document: Any, at: str) -> Iterator[str]:
     others = schema.get("additionalProperties", True)
     for name, member in value.items() if isinstance(value, dict) else ():
         fitting = [known[name]] if name in known else []
-        fitting += [one for pattern, one in patterns.items() if re.search(pattern, name)]
+        fitting += [one for pattern, one in patterns.items() if _fits(pattern, name)]
         if not fitting and others is False:
             yield f"{at}.{name}: not allowed"
         elif not fitting and others is not True:

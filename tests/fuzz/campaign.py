@@ -102,7 +102,7 @@ async def _round(found: Seen, folder: Path, port: int, seed: int, left: int) -> 
     tally = folder / "tally.json"
     tally.unlink(missing_ok=True)
     # A run makes about this many calls per example and operation, and some 30 per operation whatever the number.
-    examples = max(3, min(400, left // (2 * found.operations)))
+    examples = max(10, min(400, left // (2 * found.operations)))
     first = found.rounds == 0
     command = [
         *(sys.executable, "-m", "schemathesis.cli"),
