@@ -203,7 +203,7 @@ class Edge:
         method: str,
         path: str,
         *,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str | bytes],
         json: object = None,
         content: bytes | None = None,
     ) -> httpx.Response:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from chassis.catalogue import LANGUAGES, PROBLEMS, Language
 from chassis.errors import (
+    DeadlineGone,
     InvalidRequest,
     MalformedJson,
     Overloaded,
@@ -23,6 +24,7 @@ ALWAYS: Final[tuple[type[ServiceError], ...]] = (
     PayloadTooLarge,
     InvalidRequest,
     Overloaded,
+    DeadlineGone,
 )
 """Refusals of every operation that the Shield guards, whatever it does."""
 

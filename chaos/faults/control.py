@@ -326,7 +326,10 @@ def _is_allowed(request: Request) -> bool:
 
 def _problem(request: Request, status: int, code: str) -> JSONResponse:
     asked: Callable[[], tuple[str | None, str]] = getattr(request.app.state, "asked", None) or (
-        lambda: (request.headers.get("x-request-id"), "es")
+        lambda: (
+            request.headers.get("x-request-id"),
+            request.headers.get("accept-language", "").strip().lower()[:2],
+        )
     )
     request_id, lang = asked()
     english = lang == "en"

@@ -20,10 +20,12 @@ from chassis.openapi import answer, refusals
 from gateway import usecases
 from gateway.api.parts import ServiceName, Svc
 from gateway.errors import (
+    UNREACHABLE,
     AuditUnavailable,
     CatalogueUnavailable,
     EventBusy,
     EventNotFound,
+    FaultNotFound,
     MeshBusy,
 )
 from gateway.schemas import AuditReport, CrowdReport, LoadOrder, RaceOrder, ResetOrder
@@ -110,7 +112,7 @@ def _add_faults(router: APIRouter, guarded: list[Any]) -> None:
         response_model=None,
         responses={
             200: {"model": FaultView, "description": "El fallo · The fault"},
-            **refusals(Unauthorized, NotFound, CatalogueUnavailable),
+            **refusals(Unauthorized, NotFound, FaultNotFound, *UNREACHABLE.values()),
         },
     )
     async def switch(
@@ -196,10 +198,14 @@ def relay_routes() -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     @router.api_route("/svc/{service}/{path:path}", methods=METHODS)
-    async def relay(request: Request, svc: Svc, service: str, path: str) -> Response:
+    async def relay(request: Request, svc: Svc, service: str, path: str) -> Response:  # noqa: ARG001 - read as it was sent
+        # Behind `/svc/{service}/` the path goes on untouched: a %3F or a %00 in it is the other service's business.
+        _, _, _, sent = request.scope["raw_path"].decode("ascii").split("/", 3)
         query = f"?{request.url.query}" if request.url.query else ""
-        headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
-        asked = (request.method, f"/{path}{query}", await request.body())
+        found = request.headers
+        # As bytes, which is what they were: anything but ASCII is no text to httpx.
+        headers = {name: found[name].encode("latin-1") for name in _PASSED_ON if name in found}
+        asked = (request.method, f"/{sent}{query}", await request.body())
         return _passed_back(await svc.mesh.relay(service, asked, headers))
 
     return router

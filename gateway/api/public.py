@@ -76,7 +76,6 @@ _RESERVE_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
         RateLimited,
         errors.IdempotencyKeyReused,
         errors.RequestInProgress,
-        DeadlineGone,
         InvalidKey,
         BadUpstream,
     ),
@@ -93,7 +92,6 @@ _CANCEL_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
         errors.ReservationsUnavailable,
         errors.GatewaySaturated,
         RateLimited,
-        DeadlineGone,
         BadUpstream,
     ),
 }

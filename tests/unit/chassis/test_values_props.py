@@ -178,8 +178,10 @@ def test_a_price_survives_to_the_cent(cents):
         assert order.canonical()["price_minor"] == cents
 
 
-@budget(examples=500, steps=1)
-@given(st.one_of(st.emails(), st.text(max_size=20).map(lambda name: f"{name}@example.com")))
+@budget(examples=300, steps=1)
+@given(st.text(max_size=20).map(lambda name: f"{name}@example.com"))
+@example("a\u0085@example.com")
+@example("\ufeff@example.com")
 def test_an_address_that_we_take_can_be_sent_to(email):
     body = {"user_id": "ana", "event_id": "concert-01", "email": email}
     if not accepts(ReserveRequest, body):
