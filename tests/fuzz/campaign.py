@@ -1,4 +1,4 @@
-"""Fuzzing runs: schemathesis against real processes, one fresh mesh per service, faults off and on, the audit at the end.
+"""Fuzzing runs: schemathesis against real processes, a fresh mesh per service, faults off and on, an audit at the end.
 
 Seeds decide everything that we send and which faults strike when; how far the mesh has come by then is real time's.
 """
@@ -12,6 +12,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+
 from chaos.stack import Stack
 from tests.fuzz.hooks import INSTEAD, SERVICES
 from tests.support import free_base_port
@@ -24,9 +26,12 @@ OWN_INVARIANTS = {
     "payments": {"I11", "I13", "I18"},
     "notifications": {"I15", "I18"},
 }
-"""What must hold of a service that is fuzzed past those who call it: the rest of the books knows nothing of its rows."""
+"""What must hold of a service that is fuzzed past those who call it: the other books know nothing of its rows."""
 
-SETTLE_S = 45
+HEAVY = "^/api/(lab/(audit|race|load)|live)$"
+"""Operations that take seconds each; left out where a run has to be short."""
+
+SETTLE_S, OWN_SETTLE_S = 45, 3
 AUDIT_LIMIT_S = 180
 
 
@@ -62,8 +67,10 @@ class Seen:
         return sum(self.codes[code] for code in INSTEAD)
 
 
-async def campaign(service: str, *, calls: int, seed: int, kinds: tuple[bool, ...], tell) -> tuple:
-    """Fuzz one service: so many calls per kind (faults off, on).
+async def campaign(
+    service: str, *, calls: int | None, seed: int, kinds: tuple[bool, ...], tell
+) -> tuple:
+    """Fuzz one service: so many calls per kind (faults off, on); None is the shortest run there is.
 
     Returns:
         A `Seen` per kind, and what the audit found (empty: it is green).
@@ -77,15 +84,14 @@ async def campaign(service: str, *, calls: int, seed: int, kinds: tuple[bool, ..
             for faults in kinds:
                 found = Seen(service, faults, operations)
                 seen.append(found)
-                while found.calls.total() < calls and len(found.findings) < 200:
-                    left = calls - found.calls.total()
+                while found.calls.total() < (calls or 1) and len(found.findings) < 200:
                     number = 2 * seed + faults + 1000 * found.rounds
                     before = found.calls.total()
-                    code = await _round(found, Path(folder), port, number, left)
+                    code = await _round(found, Path(folder), port, number, calls)
                     found.rounds += 1
                     tell(
                         f"{service} faults={'on' if faults else 'off'} seed={number}: "
-                        f"{found.calls.total()}/{calls} calls, findings {len(found.findings)}"
+                        f"{found.calls.total()}/{calls or 1} calls, findings {len(found.findings)}"
                     )
                     if code not in (0, 1) or found.calls.total() == before:
                         found.findings.append(f"schemathesis ended with {code}")
@@ -97,12 +103,13 @@ async def campaign(service: str, *, calls: int, seed: int, kinds: tuple[bool, ..
             return seen, await _audit(service, data)
 
 
-async def _round(found: Seen, folder: Path, port: int, seed: int, left: int) -> int:
+async def _round(found: Seen, folder: Path, port: int, seed: int, calls: int | None) -> int:
     """One run of schemathesis; its exit code."""
     tally = folder / "tally.json"
     tally.unlink(missing_ok=True)
-    # A run makes about this many calls per example and operation, and some 30 per operation whatever the number.
-    examples = max(10, min(400, left // (2 * found.operations)))
+    # A round makes some two calls per example and operation, the first one about thirty more per operation.
+    left = max((calls or 0) - found.calls.total(), (calls or 0) // 10)
+    examples = max(3, min(400, left // (2 * found.operations)))
     first = found.rounds == 0
     command = [
         *(sys.executable, "-m", "schemathesis.cli"),
@@ -110,6 +117,7 @@ async def _round(found: Seen, folder: Path, port: int, seed: int, left: int) -> 
         f"http://127.0.0.1:{port + SERVICES.index(found.service)}/openapi.json",
         *("--seed", str(seed), "--max-examples", str(examples)),
         *("--phases", "examples,coverage,fuzzing,stateful" if first else "fuzzing,stateful"),
+        *(() if calls else ("--exclude-path-regex", HEAVY)),
     ]
     environment = {
         **os.environ,
@@ -141,15 +149,11 @@ async def _round(found: Seen, folder: Path, port: int, seed: int, left: int) -> 
 
 
 async def _read(url: str) -> dict:
-    import httpx
-
     async with httpx.AsyncClient(timeout=10) as http:
         return (await http.get(url)).json()
 
 
 async def _calm(stack: Stack) -> None:
-    import httpx
-
     async with httpx.AsyncClient(timeout=10) as http:
         for service in SERVICES:
             await http.delete(stack.url(service, "/chaos"))
@@ -157,14 +161,15 @@ async def _calm(stack: Stack) -> None:
 
 async def _audit(service: str, data: Path) -> list[str]:
     """What the auditor found against the service, one line per invariant."""
+    own = OWN_INVARIANTS.get(service)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "chaos", "audit", "--json"),
-        *("--data", str(data), "--settle", str(SETTLE_S)),
+        *("--data", str(data), "--settle", str(OWN_SETTLE_S if own else SETTLE_S)),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL if own else None,
     )
     said, _ = await asyncio.wait_for(process.communicate(), AUDIT_LIMIT_S)
-    own = OWN_INVARIANTS.get(service)
     return [
         f"{one['number']} {one['name']}: {one['offending'][:3]}"
         for one in json.loads(said)["invariants"]
