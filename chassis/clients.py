@@ -203,7 +203,7 @@ class Edge:
         method: str,
         path: str,
         *,
-        headers: Mapping[str, str | bytes],
+        headers: Mapping[str, str],
         json: object = None,
         content: bytes | None = None,
     ) -> httpx.Response:

@@ -79,14 +79,16 @@ def answer(
 
 
 def leads_to(
-    operation: str, body: Mapping[str, str] | None = None, **parameters: str
+    operation: str,
+    parameters: Mapping[str, str] = MappingProxyType({}),
+    body: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """One entry of an answer's `links`: with what it says, another operation can be called.
 
     Args:
         operation: The operation's id.
-        body: Members of the request and the member of the answer that each is.
-        parameters: Likewise.
+        parameters: Its parameters, and the member of the answer that each is.
+        body: Members of its body, likewise.
     """
 
     def said(members: Mapping[str, str]) -> dict[str, str]:

@@ -40,8 +40,8 @@ Svc = Annotated[Inventory, Depends(running)]
 
 
 _NEXT: Final = {
-    "confirm": leads_to("confirm_confirm_post", {"hold_id": "hold_id", "token": "token"}),
-    "release": leads_to("release_release_post", {"hold_id": "hold_id"}),
+    "confirm": leads_to("confirm_confirm_post", body={"hold_id": "hold_id", "token": "token"}),
+    "release": leads_to("release_release_post", body={"hold_id": "hold_id"}),
 }
 
 

@@ -33,9 +33,9 @@ Svc = Annotated[Payments, Depends(running)]
 
 
 _NEXT: Final = {
-    "capture": leads_to("capture_capture_post", {"payment_ref": "payment_ref"}),
-    "cancel": leads_to("cancel_cancel_post", {"payment_ref": "payment_ref"}),
-    "look": leads_to("payment_payments__payment_ref__get", payment_ref="payment_ref"),
+    "capture": leads_to("capture_capture_post", body={"payment_ref": "payment_ref"}),
+    "cancel": leads_to("cancel_cancel_post", body={"payment_ref": "payment_ref"}),
+    "look": leads_to("payment_payments__payment_ref__get", {"payment_ref": "payment_ref"}),
 }
 
 

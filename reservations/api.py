@@ -31,8 +31,8 @@ Token = Annotated[str | None, Header(alias="X-Manage-Token", max_length=200)]
 
 _OF_IT: Final = {"reservation_id": "reservation_id", "X-Manage-Token": "manage_token"}
 _NEXT: Final = {
-    "look": leads_to("show_reservations__reservation_id__get", **_OF_IT),
-    "cancel": leads_to("cancel_reservations__reservation_id__cancel_post", **_OF_IT),
+    "look": leads_to("show_reservations__reservation_id__get", _OF_IT),
+    "cancel": leads_to("cancel_reservations__reservation_id__cancel_post", _OF_IT),
 }
 
 

@@ -202,9 +202,12 @@ def relay_routes() -> APIRouter:
         # Behind `/svc/{service}/` the path goes on untouched: a %3F or a %00 in it is the other service's business.
         _, _, _, sent = request.scope["raw_path"].decode("ascii").split("/", 3)
         query = f"?{request.url.query}" if request.url.query else ""
-        found = request.headers
-        # As bytes, which is what they were: anything but ASCII is no text to httpx.
-        headers = {name: found[name].encode("latin-1") for name in _PASSED_ON if name in found}
+        # httpx takes no text but ASCII for a header, and none of these has a meaning in any other.
+        headers = {
+            name: value
+            for name in _PASSED_ON
+            if (value := request.headers.get(name)) is not None and value.isascii()
+        }
         asked = (request.method, f"/{sent}{query}", await request.body())
         return _passed_back(await svc.mesh.relay(service, asked, headers))
 

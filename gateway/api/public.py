@@ -52,8 +52,8 @@ _RESERVE_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
         "model": ReservationAnswer,
         "description": "Confirmada · Confirmed",
         "links": {
-            "look": leads_to("reservation_api_reservations__reservation_id__get", **_OF_IT),
-            "cancel": leads_to("cancel_api_reservations__reservation_id__cancel_post", **_OF_IT),
+            "look": leads_to("reservation_api_reservations__reservation_id__get", _OF_IT),
+            "cancel": leads_to("cancel_api_reservations__reservation_id__cancel_post", _OF_IT),
         },
     },
     202: {

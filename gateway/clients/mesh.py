@@ -102,7 +102,7 @@ class Mesh:
         return self._documents[service]
 
     async def relay(
-        self, service: str, request: tuple[str, str, bytes], headers: Mapping[str, str | bytes]
+        self, service: str, request: tuple[str, str, bytes], headers: Mapping[str, str]
     ) -> httpx.Response:
         """Pass a (method, path with query, body) on to a service and return its answer.
 

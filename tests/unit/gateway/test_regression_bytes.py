@@ -16,7 +16,7 @@ async def test_a_token_that_is_not_ascii_is_nobodys():
         assert "x-manage-token" not in desk.reservations.requests[0].headers
 
 
-async def test_a_relayed_header_that_is_not_ascii_goes_on_as_it_is():
+async def test_a_header_that_is_not_ascii_is_not_relayed():
     there = []
 
     def inventory(request):
@@ -26,7 +26,7 @@ async def test_a_relayed_header_that_is_not_ascii_goes_on_as_it_is():
     async with bench(confirmed(), lab=True, inventory=httpx.MockTransport(inventory)) as desk:
         answer = await desk.http.get("/svc/inventory/events", headers={"accept": b"text/\xe9"})
         assert answer.status_code == 200
-        assert (b"accept", b"text/\xe9") in [(k.lower(), v) for k, v in there[0].headers.raw]
+        assert "\xe9" not in there[0].headers["accept"]
 
 
 @pytest.mark.parametrize("path", ["%00", "a%3Fb", "x%0DEvil:%201", "%FF%FE", "a%2Fb", ""])
