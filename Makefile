@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up test unit check browser control docs screenshots chaos bench bench-all lib audit lock ci
+.PHONY: help up test unit check browser control docs screenshots chaos fuzz bench bench-all lib audit lock ci
 
 help: ## muestra esta ayuda
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ screenshots: ## fotografía la página y /docs con Chromium, en un minuto; a doc
 
 chaos: ## la matriz de caos larga: mata, congela y corta mientras se compra, y audita
 	@$(PYTHON) dev.py chaos $(ARGS)
+
+fuzz: ## lo que nadie enviaría, contra los cinco servicios: make fuzz ARGS="--seed 8"
+	@$(PYTHON) dev.py fuzz $(ARGS)
 
 bench: ## mide políticas, malla y promesas junto a otras, en unos 11 minutos; a docs/benchmarks.md
 	@$(PYTHON) dev.py bench $(ARGS)

@@ -46,6 +46,7 @@ HELP = """Uso: python3 dev.py ORDEN [argumentos]
   docs                         escribe de nuevo docs/api.md y las órdenes de las guías
   screenshots                  fotografía la página y /docs, en un minuto; a docs/pictures
   lib                          resilience sola: su rueda en un entorno vacío, y sus pruebas allí
+  fuzz [--calls N] [--seed S]  lo que nadie enviaría, contra los cinco servicios; véase docs/fuzzing.md
   ci                           check + test + lib + browser
   control [palabras]           rompe una regla y enseña al auditor en rojo: control leaves a tombstone
   chaos                        la matriz de caos larga: chaos --budget 10m --seed 7 --html matriz.html
@@ -214,6 +215,18 @@ def steps(name: str) -> list[list[str]]:
             [str(PYTHON), "-m", "tests.guides.pages"],
             [str(PYTHON), "-m", "tests.contract.licences"],
         ],
+        "fuzz": [
+            [str(PYTHON), "-m", "tests.fuzz"],
+            [
+                *pytest,
+                "-q",
+                "--hypothesis-profile=fuzz",
+                "--timeout=1800",
+                "tests/unit",
+                "-k",
+                "props",
+            ],
+        ],
         "lib": lib,
         "audit": [[str(PYTHON), "-m", "tests.advisories"]],
         "ci": [*check, *test, *lib, *browser],
@@ -233,7 +246,9 @@ def work(name: str, more: Sequence[str]) -> int:
         title = " ".join([Path(command[0]).stem, *command[1:5]])
         say(title)
         began = time.monotonic()
-        extra = more if "pytest" in command or name in ("lib", "audit") else ()
+        extra = (
+            more if ("pytest" in command) != (name == "fuzz") or name in ("lib", "audit") else ()
+        )
         code = subprocess.run([*command, *extra], cwd=ROOT, check=False).returncode
         if "pytest" in command and name.startswith("bench") and code == 5:
             say("no hay pruebas de rendimiento en este árbol")
@@ -247,7 +262,7 @@ def work(name: str, more: Sequence[str]) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Dispatch a task; the exit code is the task's."""
     name, more = (arguments[0], arguments[1:]) if arguments else ("help", [])
-    tasks = ("test", "unit", "check", "browser", "docs", "screenshots", "lib", "ci")
+    tasks = ("test", "unit", "check", "browser", "docs", "screenshots", "lib", "fuzz", "ci")
     upkeep = ("lock", "audit", "bench", "bench-all")
     commands = {
         "up": ["chaos", "up"],

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chaos.faults import FaultMiddleware, Faults, control_routes
 from chassis import problems
+from chassis.catalogue import language
 from chassis.clients import Upstream
 from chassis.connections import Bounds
 from chassis.credentials import credentials_of
@@ -37,7 +38,7 @@ from chassis.identity import (
 )
 from chassis.mutual import Certificates
 from chassis.problems import ProblemMiddleware, problem_routes
-from chassis.requests import BodyLimitMiddleware, RequestContextMiddleware
+from chassis.requests import BodyLimitMiddleware, RequestContextMiddleware, request_id
 from chassis.runtime import Runtime
 from chassis.settings import ServiceSettings
 from chassis.telemetry import Metrics
@@ -220,6 +221,7 @@ def build_app(  # noqa: PLR0913 - keyword-only options
     app.state.door = chassis.door
     app.state.specs = specs or {chassis.name: "/openapi.json"}
     app.state.faults, app.state.callers, app.state.guard = chassis.faults, who, guard
+    app.state.asked = lambda: (request_id.get(), language.get())
     # A door that is anybody's is plain: browsers have no certificates, and a proxy before it speaks TLS.
     folder = None if is_public else settings.tls_dir
     app.state.certificates = None if folder is None else Certificates(folder, chassis.name)

@@ -10,7 +10,10 @@ from typing import Any, Final
 
 from chassis.errors import InvalidKey
 
-_USABLE_KEY: Final = re.compile(r"[\x21-\x7e]{16,128}")
+USABLE_KEY: Final = r"[\x21-\x7e]{16,128}"
+"""Pattern of a whole key."""
+
+_KEY: Final = re.compile(USABLE_KEY)
 
 
 def checked(key: str) -> str:
@@ -19,7 +22,7 @@ def checked(key: str) -> str:
     Raises:
         InvalidKey: It has not.
     """
-    if not _USABLE_KEY.fullmatch(key):
+    if not _KEY.fullmatch(key):
         raise InvalidKey
     return key
 

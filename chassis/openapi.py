@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from chassis.catalogue import LANGUAGES, PROBLEMS, Language
 from chassis.errors import (
+    DeadlineGone,
     InvalidRequest,
     MalformedJson,
     Overloaded,
@@ -25,6 +26,7 @@ ALWAYS: Final[tuple[type[ServiceError], ...]] = (
     UnsupportedMediaType,
     InvalidRequest,
     Overloaded,
+    DeadlineGone,
 )
 """Refusals of every operation that the Shield guards, whatever it does."""
 
@@ -77,6 +79,26 @@ def answer(
         "content": {media_type: {"example": example}},
     }
     return entry if model is None else {"model": model, **entry}
+
+
+def leads_to(
+    operation: str,
+    parameters: Mapping[str, str] = MappingProxyType({}),
+    body: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """One entry of an answer's `links`: with what it says, another operation can be called.
+
+    Args:
+        operation: The operation's id.
+        parameters: Its parameters, and the member of the answer that each is.
+        body: Members of its body, likewise.
+    """
+
+    def said(members: Mapping[str, str]) -> dict[str, str]:
+        return {name: f"$response.body#/{member}" for name, member in members.items()}
+
+    link: dict[str, Any] = {"operationId": operation, "parameters": said(parameters)}
+    return link if body is None else {**link, "requestBody": said(body)}
 
 
 def refusals(

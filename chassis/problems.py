@@ -17,6 +17,7 @@ from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chaos.faults import ConnectionDropped
@@ -126,6 +127,8 @@ async def _handler(request: Request, error: Exception) -> JSONResponse:
     response = render(refusal, request.url.path)
     if isinstance(error, StarletteHTTPException):
         response.headers.update(error.headers or {})
+        if error.status_code == 405:
+            response.headers["allow"] = _allowed(request)
     return response
 
 
@@ -135,6 +138,15 @@ def _is_announced_as_other(request: Request) -> bool:
     media = given.get("content-type", "").partition(";")[0].strip().lower()
     has_body = given.get("content-length", "0") != "0" or "transfer-encoding" in given
     return has_body and media != "application/json" and not media.endswith("+json")
+
+
+def _allowed(request: Request) -> str:
+    """The methods of this address; the framework names those of one route only."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return ", ".join(sorted(found))
 
 
 KNOWN: Final = (ServiceError, Rejected, DeadlineExceeded)

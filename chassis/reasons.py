@@ -50,6 +50,9 @@ _REASONS: Final[Mapping[str, Text]] = {
     "literal_error": Text("Debe ser uno de: {expected}.", "Must be one of: {expected}."),
     "enum": Text("Debe ser uno de: {expected}.", "Must be one of: {expected}."),
     "email": Text("No es una dirección de correo.", "Is not an e-mail address."),
+    "one_or_items": Text(
+        "Indica payment_ref o items, uno de los dos.", "Give payment_ref or items, one of the two."
+    ),
     "duplicate_seats": Text("Hay asientos repetidos.", "Some seats are repeated."),
     "seats_and_quantity": Text(
         "La cantidad no coincide con los asientos elegidos.",

@@ -4,6 +4,7 @@ ServiceError
 ├── GatewaySaturated                      full: nothing was done
 ├── UserBusy                              the user has as many reservations under way as anybody may
 ├── MeshBusy                              the lab is already running a race or a flood
+├── FaultNotFound                         a service has no such switch: its own answer, passed on
 ├── AuditUnavailable                      the databases cannot be seen from here
 ├── Unreachable                           a read could not be answered
 │   └── CatalogueUnavailable · RecordsUnavailable · PaymentsUnreachable · NotificationsUnreachable
@@ -44,6 +45,12 @@ class MeshBusy(ServiceError):
 
     code, status, final = "overloaded", 503, False
     retry_after_s = 2.0
+
+
+class FaultNotFound(ServiceError):
+    """The service has no such fault."""
+
+    code, status = "fault_not_found", 404
 
 
 class AuditUnavailable(ServiceError):

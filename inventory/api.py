@@ -2,13 +2,13 @@
 
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path
 
 from chassis.errors import StorageUnavailable
 from chassis.fastpath import running
-from chassis.openapi import refusals
+from chassis.openapi import leads_to, refusals
 from inventory import usecases
 from inventory.errors import (
     EventBusy,
@@ -37,6 +37,12 @@ from inventory.store import Counts
 from inventory.usecases import Inventory
 
 Svc = Annotated[Inventory, Depends(running)]
+
+
+_NEXT: Final = {
+    "confirm": leads_to("confirm_confirm_post", body={"hold_id": "hold_id", "token": "token"}),
+    "release": leads_to("release_release_post", body={"hold_id": "hold_id"}),
+}
 
 
 def _event(counts: Counts) -> EventView:
@@ -78,9 +84,12 @@ def _add_holds(router: APIRouter) -> None:
         "`hold_id` recibe siempre lo mismo · Sets seats aside for a while: a row with `hold_id` "
         "and a token; the same `hold_id` always gets the same.",
         response_description="Apartados · Held",
-        responses=refusals(
-            EventNotFound, PriceChanged, SoldOut, SeatTaken, HoldGone, StorageUnavailable
-        ),
+        responses={
+            200: {"links": _NEXT},
+            **refusals(
+                EventNotFound, PriceChanged, SoldOut, SeatTaken, HoldGone, StorageUnavailable
+            ),
+        },
     )
     async def reserve(svc: Svc, request: HoldRequest) -> Hold:
         return await usecases.hold(svc, request)

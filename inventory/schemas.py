@@ -4,8 +4,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from chassis.values import MAX_AMOUNT_MINOR, NUMBER, SeatName
+
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,100}$")]
-SeatName = Annotated[str, Field(pattern=r"^[A-Z]{1,3}-\d{1,4}$")]
 
 
 _HOLD_ID: Final = "r1f0c7d9a4b6e8325d17c09be2fa4d318.1"
@@ -39,10 +40,10 @@ class HoldRequest(_In):
 
     hold_id: Identifier
     event_id: Identifier
-    quantity: int = Field(1, ge=1, le=10)
+    quantity: Annotated[int, Field(ge=1, le=10), NUMBER] = 1
     seats: list[SeatName] | None = Field(None, min_length=1, max_length=10)
-    price: int | None = Field(
-        None, ge=0, description="What the buyer expects per seat, minor units."
+    price: Annotated[int, Field(ge=0, le=MAX_AMOUNT_MINOR), NUMBER] | None = Field(
+        None, description="What the buyer expects per seat, minor units."
     )
 
 
@@ -165,4 +166,4 @@ class ResetRequest(_In):
     model_config = _shown({"event_id": "concert-01", "seats": 1})
 
     event_id: Identifier
-    seats: int = Field(ge=0, le=100_000)
+    seats: Annotated[int, Field(ge=0, le=100_000), NUMBER]

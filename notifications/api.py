@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Query
 from chassis.errors import NotFound, StorageUnavailable
 from chassis.fastpath import running
 from chassis.openapi import refusals
+from chassis.values import Recipient
 from notifications import usecases
 from notifications.domain import MessageState, status_of
 from notifications.schemas import (
@@ -18,7 +19,6 @@ from notifications.schemas import (
     MessageView,
     NotificationGroup,
     NotificationId,
-    Recipient,
     ResendRequest,
     Resent,
     SendRequest,

@@ -7,10 +7,13 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    StrictFloat,
+    StrictInt,
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
 
+from chassis.values import Recipient
 from notifications.domain import Language, Status, Template
 
 StateWord = Literal["accepted", "inflight", "delivered", "dead"]
@@ -46,12 +49,9 @@ _STORED: Final[dict[str, Any]] = {
 }
 
 NotificationId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,100}$", examples=[_ID])]
-Recipient = Annotated[
-    str, Field(pattern=r"^[^\s\x00-\x1f\x7f]{1,254}$", examples=["ana@example.com"])
-]
 _Name = Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")]
 _Text = Annotated[str, Field(max_length=300)]
-_Value = _Text | int | float | Annotated[list[_Text], Field(max_length=20)] | None
+_Value = _Text | StrictInt | StrictFloat | Annotated[list[_Text], Field(max_length=20)] | None
 
 
 def _shown(*examples: dict[str, Any]) -> ConfigDict:
@@ -77,6 +77,7 @@ class Notification(_In):
         default_factory=dict,
         max_length=20,
         description="event_name or event_id, seats, amount_minor, currency, reservation_id.",
+        json_schema_extra={"additionalProperties": False},
     )
 
 

@@ -1,13 +1,13 @@
 """Payments' routes: parse, call, render."""
 
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends
 
 from chassis.errors import StorageUnavailable
 from chassis.fastpath import running
-from chassis.openapi import refusals
+from chassis.openapi import leads_to, refusals
 from payments import usecases
 from payments.domain import CANCELLED, PaymentState, status_of
 from payments.errors import (
@@ -32,6 +32,13 @@ from payments.usecases import Payments
 Svc = Annotated[Payments, Depends(running)]
 
 
+_NEXT: Final = {
+    "capture": leads_to("capture_capture_post", body={"payment_ref": "payment_ref"}),
+    "cancel": leads_to("cancel_cancel_post", body={"payment_ref": "payment_ref"}),
+    "look": leads_to("payment_payments__payment_ref__get", {"payment_ref": "payment_ref"}),
+}
+
+
 def _view(row: PaymentRow) -> PaymentView:
     return PaymentView(
         payment_ref=row.payment_ref,
@@ -53,9 +60,12 @@ def routes() -> APIRouter:
         "seguro · Sets money aside under a reference without taking it; repeating the reference is "
         "safe.",
         response_description="Autorizado · Authorized",
-        responses=refusals(
-            PaymentDeclined, PaymentCancelled, KeyReused, ProviderUnknown, StorageUnavailable
-        ),
+        responses={
+            200: {"links": _NEXT},
+            **refusals(
+                PaymentDeclined, PaymentCancelled, KeyReused, ProviderUnknown, StorageUnavailable
+            ),
+        },
     )
     async def pay(svc: Svc, request: PayRequest) -> PaymentView:
         return _authorized(

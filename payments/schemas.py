@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from chassis.values import MAX_AMOUNT_MINOR, NUMBER
 from payments.domain import Status
 
 _REF: Final = "r1f0c7d9a4b6e8325d17c09be2fa4d318.1"
@@ -26,7 +27,9 @@ class PayRequest(_In):
     model_config = _shown({"payment_ref": _REF, "amount_minor": 5000, "currency": "USD"})
 
     payment_ref: PaymentRef
-    amount_minor: int = Field(ge=1, le=100_000_000, description="Minor units.")
+    amount_minor: Annotated[int, Field(ge=1, le=MAX_AMOUNT_MINOR), NUMBER] = Field(
+        description="Minor units."
+    )
     currency: str = Field(pattern=r"^[A-Z]{3}$", description="ISO 4217.")
 
 
@@ -39,9 +42,17 @@ class PaymentItem(_In):
 class CaptureRequest(_In):
     """Capture one payment (`payment_ref`) or a group of them (`items`): exactly one of the two."""
 
-    model_config = _shown(
-        {"payment_ref": _REF},
-        {"items": [{"payment_ref": _REF}, {"payment_ref": "r81d2b03c.1"}]},
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"payment_ref": _REF},
+                {"items": [{"payment_ref": _REF}, {"payment_ref": "r81d2b03c.1"}]},
+            ],
+            "oneOf": [
+                {"required": [name], "properties": {name: {"type": kind}}}
+                for name, kind in (("payment_ref", "string"), ("items", "array"))
+            ],
+        }
     )
 
     payment_ref: PaymentRef | None = None

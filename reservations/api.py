@@ -2,14 +2,14 @@
 
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Header, Path, Response
 
 from chassis.catalogue import MESSAGES, language
 from chassis.errors import StorageUnavailable
 from chassis.fastpath import reply, running
-from chassis.openapi import answer, refusals
+from chassis.openapi import answer, leads_to, refusals
 from reservations import domain, errors, usecases
 from reservations.domain import PUBLIC_STATUS, Errand, Line, Reservation, State, timeline
 from reservations.schemas import (
@@ -27,6 +27,13 @@ from reservations.usecases import Outcome, Reservations
 Svc = Annotated[Reservations, Depends(running)]
 ReservationId = Annotated[str, Path(examples=["r1f0c7d9a4b6e8325d17c09be2fa4d318"])]
 Token = Annotated[str | None, Header(alias="X-Manage-Token", max_length=200)]
+
+
+_OF_IT: Final = {"reservation_id": "reservation_id", "X-Manage-Token": "manage_token"}
+_NEXT: Final = {
+    "look": leads_to("show_reservations__reservation_id__get", _OF_IT),
+    "cancel": leads_to("cancel_reservations__reservation_id__cancel_post", _OF_IT),
+}
 
 
 def _message(row: Reservation) -> str:
@@ -150,6 +157,7 @@ def routes() -> APIRouter:
         response_model=Answer,
         response_description="Confirmada, o como quedó · Confirmed, or as it stands",
         responses={
+            200: {"links": _NEXT},
             202: answer("Resultado pendiente · Outcome still open", PENDING, model=Answer),
             **refusals(*errors.BY_REASON.values(), errors.KeyReused, errors.RequestInProgress),
         },

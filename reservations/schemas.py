@@ -4,7 +4,12 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from chassis.values import MAX_AMOUNT_MINOR, NUMBER, Recipient, SeatName
+
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@-]{1,200}$")]
+# What inventory, payments and notifications take for an id: these two go on to them, with a suffix of up to ten.
+ReservationId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,90}$")]
+EventId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,100}$")]
 
 _ANSWER: Final[dict[str, Any]] = {
     "status": "confirmed",
@@ -81,7 +86,7 @@ class ReserveRequest(BaseModel):
         },
     )
 
-    reservation_id: Identifier = Field(description="Derived from scope and key.")
+    reservation_id: ReservationId = Field(description="Derived from scope and key.")
     delivery_id: Identifier = Field(
         description="One per client POST; a re-send of the same POST keeps it."
     )
@@ -89,11 +94,11 @@ class ReserveRequest(BaseModel):
     key: str = Field(pattern=r"^[\x21-\x7e]{16,128}$")
     fingerprint: str = Field(pattern=r"^[0-9a-f]{64}$")
     user_id: Identifier
-    event_id: Identifier
-    quantity: int = Field(ge=1, le=10)
-    seats: list[str] | None = Field(None, max_length=10)
-    price_minor: int | None = Field(None, ge=0)
-    email: str | None = Field(None, max_length=254)
+    event_id: EventId
+    quantity: Annotated[int, Field(ge=1, le=10), NUMBER]
+    seats: list[SeatName] | None = Field(None, min_length=1, max_length=10)
+    price_minor: Annotated[int, Field(ge=0, le=MAX_AMOUNT_MINOR), NUMBER] | None = None
+    email: Recipient | None = None
     lang: Literal["es", "en"] = "es"
 
 

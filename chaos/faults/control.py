@@ -3,6 +3,7 @@
 Refusals: 404 `fault_not_found`; a bad body is the application's own 422. Who may switch is the application's to say.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, Final, Self
 
@@ -20,7 +21,17 @@ _MEDIA_TYPE: Final = "application/problem+json"
 class FaultSwitch(BaseModel):
     """What to do with one fault: `enabled`, or `seconds` where it has a length (0 is off)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        json_schema_extra={
+            "anyOf": [
+                {"required": [name], "properties": {name: {"type": kind}}}
+                for name, kind in (("enabled", "boolean"), ("seconds", "number"))
+            ]
+        },
+    )
 
     enabled: bool | None = Field(None, description="True switches on, false switches off.")
     seconds: float | None = Field(
@@ -115,6 +126,8 @@ SWITCH_EXAMPLES: Final[dict[str, Any]] = {
 _TEXTS: Final = {
     "fault_not_found": ("Fallo desconocido", "Unknown fault"),
     "invalid_request": ("Datos no válidos", "Invalid request"),
+    "malformed_json": ("JSON mal formado", "Malformed JSON"),
+    "payload_too_large": ("Cuerpo demasiado grande", "Payload too large"),
 }
 _DETAILS: Final = {
     "fault_not_found": (
@@ -124,6 +137,11 @@ _DETAILS: Final = {
     "invalid_request": (
         "Hay datos que corregir; «errors» dice cuáles y por qué.",
         "Some data needs correcting; “errors” says which and why.",
+    ),
+    "malformed_json": ("El cuerpo no es JSON válido.", "The body is not valid JSON."),
+    "payload_too_large": (
+        "El cuerpo supera los 65536 bytes admitidos.",
+        "The body exceeds the 65536 bytes allowed.",
     ),
 }
 
@@ -174,10 +192,16 @@ Own = Annotated[Faults, Depends(_own)]
 def control_routes() -> APIRouter:
     """Routes that show and switch the faults of the app that is asked.
 
-    Its `app.state.faults` are its live switches.
+    Its `app.state.faults` are its live switches. `app.state.asked`, if there is one, gives the id of the request being
+    answered and the language of its answer.
     """
     router = APIRouter(tags=["chaos"])
-    refusals = _documented(404, "fault_not_found") | _documented(422, "invalid_request")
+    switch_refusals = {
+        **_documented(400, "malformed_json"),
+        **_documented(404, "fault_not_found"),
+        **_documented(413, "payload_too_large"),
+        **_documented(422, "invalid_request"),
+    }
 
     @router.get(
         "/chaos",
@@ -205,7 +229,7 @@ def control_routes() -> APIRouter:
     @router.post(
         "/chaos/{fault}",
         response_model=FaultView,
-        responses=refusals,
+        responses=switch_refusals,
         summary="Encender o apagar · Switch on or off",
         description="Un fallo, por un tiempo: se apaga solo tras `ttl_s` segundos · One fault, for "
         "a while: it switches itself off after `ttl_s` seconds.",
@@ -271,15 +295,16 @@ def _view_all(faults: Faults) -> FaultList:
 
 
 def _problem(request: Request, status: int, code: str) -> JSONResponse:
-    english = request.headers.get("accept-language", "").strip().lower().startswith("en")
-    return JSONResponse(
-        _document(
-            status,
-            code,
-            request.url.path,
+    asked: Callable[[], tuple[str | None, str]] = getattr(request.app.state, "asked", None) or (
+        lambda: (
             request.headers.get("x-request-id"),
-            english=english,
-        ),
+            request.headers.get("accept-language", "").strip().lower()[:2],
+        )
+    )
+    request_id, lang = asked()
+    english = lang == "en"
+    return JSONResponse(
+        _document(status, code, request.url.path, request_id, english=english),
         status,
         headers={"x-outcome": "final", "content-language": "en" if english else "es"},
         media_type=_MEDIA_TYPE,

@@ -6,9 +6,10 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from chassis.errors import NotFound
 from chassis.openapi import answer, refusals
 from gateway.api.parts import ServiceName, Svc
-from gateway.errors import CatalogueUnavailable
+from gateway.errors import UNREACHABLE
 
 _BEGINS: Final[dict[str, Any]] = {
     "openapi": "3.1.0",
@@ -32,7 +33,7 @@ def routes() -> APIRouter:
         response_model=None,
         responses={
             200: answer("El documento · The document", _BEGINS),
-            **refusals(CatalogueUnavailable),
+            **refusals(NotFound, *UNREACHABLE.values()),
         },
     )
     async def document(request: Request, svc: Svc, service: ServiceName) -> JSONResponse:

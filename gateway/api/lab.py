@@ -19,10 +19,12 @@ from chassis.openapi import answer, refusals
 from gateway import usecases
 from gateway.api.parts import NO_STORE, ServiceName, Svc
 from gateway.errors import (
+    UNREACHABLE,
     AuditUnavailable,
     CatalogueUnavailable,
     EventBusy,
     EventNotFound,
+    FaultNotFound,
     MeshBusy,
 )
 from gateway.schemas import AuditReport, CrowdReport, LoadOrder, RaceOrder, ResetOrder
@@ -95,7 +97,7 @@ def _add_faults(router: APIRouter) -> None:
         response_model=None,
         responses={
             200: {"model": FaultView, "description": "El fallo · The fault"},
-            **refusals(NotFound, CatalogueUnavailable),
+            **refusals(NotFound, FaultNotFound, *UNREACHABLE.values()),
         },
     )
     async def switch(
@@ -175,11 +177,14 @@ def relay_routes() -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     @router.api_route("/svc/{service}/{path:path}", methods=METHODS)
-    async def relay(request: Request, svc: Svc, service: str, path: str) -> Response:
+    async def relay(request: Request, svc: Svc, service: str, path: str) -> Response:  # noqa: ARG001 - read as it was sent
+        # Behind `/svc/{service}/` the path goes on untouched: a %3F or a %00 in it is the other service's business.
+        _, _, _, sent = request.scope["raw_path"].decode("ascii").split("/", 3)
         query = f"?{request.url.query}" if request.url.query else ""
+        # httpx takes no text but ASCII for a header, and none of these has a meaning in any other.
         given = request.headers
         headers = {name: given[name] for name in _PASSED_ON if given.get(name, "ñ").isascii()}
-        asked = (request.method, f"/{path}{query}", await request.body())
+        asked = (request.method, f"/{sent}{query}", await request.body())
         try:
             return _passed_back(await svc.mesh.relay(service, asked, headers))
         except httpx.InvalidURL:

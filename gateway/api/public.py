@@ -9,8 +9,8 @@ from fastapi.responses import JSONResponse
 
 from chassis import problems
 from chassis.errors import BadUpstream, DeadlineGone, InvalidKey, RateLimited, ServiceError
-from chassis.idempotency import checked
-from chassis.openapi import answer, refusals
+from chassis.idempotency import USABLE_KEY, checked
+from chassis.openapi import answer, leads_to, refusals
 from gateway import errors, usecases
 from gateway.api.parts import NO_STORE, ReservationId, Svc
 from gateway.schemas import (
@@ -34,6 +34,7 @@ Key = Annotated[
         alias="Idempotency-Key",
         description="16–128 caracteres visibles; si falta, se crea y se devuelve en esta cabecera "
         "· 16–128 visible characters; made and returned in this header when missing.",
+        json_schema_extra={"anyOf": [{"type": "string", "pattern": f"^{USABLE_KEY}$"}]},
     ),
 ]
 Token = Annotated[
@@ -46,8 +47,16 @@ Token = Annotated[
     ),
 ]
 
+_OF_IT: Final = {"reservation_id": "reservation_id", "X-Manage-Token": "manage_token"}
 _RESERVE_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"model": ReservationAnswer, "description": "Confirmada · Confirmed"},
+    200: {
+        "model": ReservationAnswer,
+        "description": "Confirmada · Confirmed",
+        "links": {
+            "look": leads_to("reservation_api_reservations__reservation_id__get", _OF_IT),
+            "cancel": leads_to("cancel_api_reservations__reservation_id__cancel_post", _OF_IT),
+        },
+    },
     202: {
         "model": PendingAnswer,
         "description": "Resultado pendiente; mira `Location` · Outcome open; see `Location`",
@@ -69,7 +78,6 @@ _RESERVE_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
         RateLimited,
         errors.IdempotencyKeyReused,
         errors.RequestInProgress,
-        DeadlineGone,
         InvalidKey,
         BadUpstream,
     ),
@@ -86,7 +94,6 @@ _CANCEL_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
         errors.ReservationsUnavailable,
         errors.GatewaySaturated,
         RateLimited,
-        DeadlineGone,
         BadUpstream,
     ),
 }

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+from chassis.values import NUMBER
 from gateway.schemas.shop import EventId, shown
 
 
@@ -13,7 +14,7 @@ class ResetOrder(BaseModel):
     model_config = shown({"event_id": "concert-01", "seats": 20}, extra="forbid", frozen=True)
 
     event_id: EventId
-    seats: Annotated[int, Field(strict=True, ge=0, le=10_000)]
+    seats: Annotated[int, Field(ge=0, le=10_000), NUMBER]
 
 
 class RaceOrder(BaseModel):
@@ -21,8 +22,8 @@ class RaceOrder(BaseModel):
 
     model_config = shown({"buyers": 8, "seats": 1}, extra="forbid", frozen=True)
 
-    buyers: Annotated[int, Field(strict=True, ge=2, le=64)] = 8
-    seats: Annotated[int, Field(strict=True, ge=1, le=10)] = 1
+    buyers: Annotated[int, Field(ge=2, le=64), NUMBER] = 8
+    seats: Annotated[int, Field(ge=1, le=10), NUMBER] = 1
     event_id: EventId = "concert-02"
 
 
@@ -31,8 +32,8 @@ class LoadOrder(BaseModel):
 
     model_config = shown({"requests": 50, "workers": 10}, extra="forbid", frozen=True)
 
-    requests: Annotated[int, Field(strict=True, ge=1, le=200)] = 50
-    workers: Annotated[int, Field(strict=True, ge=1, le=50)] = 10
+    requests: Annotated[int, Field(ge=1, le=200), NUMBER] = 50
+    workers: Annotated[int, Field(ge=1, le=50), NUMBER] = 10
     event_id: EventId = "concert-01"
 
 

@@ -11,25 +11,32 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
 )
 from pydantic_core import PydanticCustomError
 
+from chassis.values import MAX_AMOUNT_MINOR, NUMBER, SPACES, SeatName
+
 _EMAIL: Final = re.compile(
-    r"[^\s@\x00-\x20<>\"(),:;\[\]\\]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}"
+    rf"[^{SPACES}@<>\"(),:;\[\]\\]{{1,64}}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?\.)+[A-Za-z]{{2,63}}"
 )
-_MAX_PRICE: Final = 1_000_000
+_EMAIL_LENGTH: Final = 254
+_MAX_PRICE: Final = MAX_AMOUNT_MINOR // 100
+_PLAIN: Final = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?")
 
 
 def _number(value: object) -> object:
-    if isinstance(value, bool):  # JSON true is no price, though Python counts it as 1
+    # JSON true is no price, though Python counts it as 1; nor are "NaN", "5e1" and " 50", which Decimal reads.
+    if isinstance(value, bool) or (isinstance(value, str) and not _PLAIN.fullmatch(value)):
         raise PydanticCustomError("decimal_type", "not a number")
     return value
 
 
 def _email(value: str) -> str:
     # Nor marks that reverse what follows, halves of surrogate pairs, or anything else that cannot be seen.
-    if len(value) > 254 or not _EMAIL.fullmatch(value) or not value.isprintable():
+    fits = len(value) <= _EMAIL_LENGTH and value.isprintable()
+    if not fits or not _EMAIL.fullmatch(value):
         raise PydanticCustomError("email", "not an e-mail address")
     return value
 
@@ -39,8 +46,32 @@ def shown(*examples: dict[str, Any], **strict: Any) -> ConfigDict:
     return cast("ConfigDict", {"json_schema_extra": {"examples": list(examples)}, **strict})
 
 
-Price = Annotated[Decimal, Field(gt=0, le=_MAX_PRICE, decimal_places=2), BeforeValidator(_number)]
-SeatName = Annotated[str, Field(pattern=r"^[A-Z]{1,3}-[0-9]{1,4}$")]
+Price = Annotated[
+    Decimal,
+    Field(gt=0, le=_MAX_PRICE, decimal_places=2),
+    BeforeValidator(_number),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {
+                    "type": "number",
+                    "exclusiveMinimum": 0,
+                    "maximum": _MAX_PRICE,
+                    "multipleOf": 0.01,
+                },
+                {
+                    "type": "string",
+                    "pattern": r"^(0\.(0[1-9]|[1-9][0-9]?)|[1-9][0-9]{0,5}(\.[0-9]{1,2})?|1000000(\.00?)?)$",
+                },
+            ]
+        }
+    ),
+]
+Email = Annotated[
+    str,
+    AfterValidator(_email),
+    Field(json_schema_extra={"pattern": f"^{_EMAIL.pattern}$", "maxLength": _EMAIL_LENGTH}),
+]
 EventId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
 
@@ -63,18 +94,22 @@ class ReserveRequest(BaseModel):
     event_id: Annotated[EventId, Field(description="For what; see GET /api/events.")]
     seats: Annotated[
         list[SeatName] | None,
-        Field(min_length=1, max_length=10, description="Named seats; else the best available."),
+        Field(
+            min_length=1,
+            max_length=10,
+            description="Named seats; else the best available.",
+            json_schema_extra={"uniqueItems": True},
+        ),
     ] = None
     quantity: Annotated[
-        int | None, Field(strict=True, ge=1, le=10, description="Number of seats; default 1.")
+        Annotated[int, Field(ge=1, le=10), NUMBER] | None,
+        Field(description="Number of seats; default 1. With `seats` it must be how many they are."),
     ] = None
     price: Annotated[
         Price | None,
         Field(description="Per seat, in major units; if given it must be the event's."),
     ] = None
-    email: Annotated[
-        Annotated[str, AfterValidator(_email)] | None, Field(description="Where the ticket goes.")
-    ] = None
+    email: Annotated[Email | None, Field(description="Where the ticket goes.")] = None
 
     @field_validator("seats")
     @classmethod

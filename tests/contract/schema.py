@@ -5,18 +5,26 @@ A keyword that is not known here is an error, so that nothing goes by unchecked.
 
 import re
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any
 
-PROSE = {"title", "description", "default", "examples", "format", "deprecated"}
+PROSE = {"title", "description", "default", "examples", "format", "deprecated", "$defs"}
 TYPES: dict[str, Callable[[Any], bool]] = {
     "null": lambda value: value is None,
     "boolean": lambda value: isinstance(value, bool),
-    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "integer": lambda value: TYPES["number"](value) and value == value // 1,  # 3.0 is one, too
     "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
     "string": lambda value: isinstance(value, str),
     "array": lambda value: isinstance(value, list),
     "object": lambda value: isinstance(value, dict),
 }
+
+
+def _fits(pattern: str, value: str) -> re.Match[str] | None:
+    """JSON Schema's `$` is the end, Python's is also before a last line feed."""
+    return re.search(re.sub(r"\$$", r"\\Z", pattern), value)
+
+
 BOUNDS: dict[str, Callable[[Any, Any], bool]] = {
     "const": lambda value, wanted: value == wanted,
     "enum": lambda value, wanted: value in wanted,
@@ -24,11 +32,15 @@ BOUNDS: dict[str, Callable[[Any, Any], bool]] = {
     "maximum": lambda value, bound: not TYPES["number"](value) or value <= bound,
     "exclusiveMinimum": lambda value, bound: not TYPES["number"](value) or value > bound,
     "exclusiveMaximum": lambda value, bound: not TYPES["number"](value) or value < bound,
-    "pattern": lambda value, bound: not isinstance(value, str) or bool(re.search(bound, value)),
+    "pattern": lambda value, bound: not isinstance(value, str) or bool(_fits(bound, value)),
     "minLength": lambda value, bound: not isinstance(value, str) or len(value) >= bound,
     "maxLength": lambda value, bound: not isinstance(value, str) or len(value) <= bound,
     "minItems": lambda value, bound: not isinstance(value, list) or len(value) >= bound,
     "maxItems": lambda value, bound: not isinstance(value, list) or len(value) <= bound,
+    "uniqueItems": lambda value, _: not isinstance(value, list) or len(value) == len(set(value)),
+    "multipleOf": lambda value, step: (
+        not TYPES["number"](value) or Fraction(str(value)) % Fraction(str(step)) == 0
+    ),
     "maxProperties": lambda value, bound: not isinstance(value, dict) or len(value) <= bound,
     "required": lambda value, names: not isinstance(value, dict) or set(names) <= set(value),
     "type": lambda value, name: TYPES[name](value),
@@ -56,6 +68,12 @@ def _any_of(value: Any, schema: Any, document: Any, at: str) -> Iterator[str]:
         yield from min(every, key=len)
 
 
+def _one_of(value: Any, schema: Any, document: Any, at: str) -> Iterator[str]:
+    every = [list(complaints(value, one, document, at)) for one in schema["oneOf"]]
+    if sum(not one for one in every) != 1:
+        yield f"{at or '.'}: {value!r} fits not exactly one of {len(every)}"
+
+
 def _items(value: Any, schema: Any, document: Any, at: str) -> Iterator[str]:
     for number, item in enumerate(value if isinstance(value, list) else ()):
         yield from complaints(item, schema["items"], document, f"{at}[{number}]")
@@ -67,7 +85,7 @@ def _members(value: Any, schema: Any, document: Any, at: str) -> Iterator[str]:
     others = schema.get("additionalProperties", True)
     for name, member in value.items() if isinstance(value, dict) else ():
         fitting = [known[name]] if name in known else []
-        fitting += [one for pattern, one in patterns.items() if re.search(pattern, name)]
+        fitting += [one for pattern, one in patterns.items() if _fits(pattern, name)]
         if not fitting and others is False:
             yield f"{at}.{name}: not allowed"
         elif not fitting and others is not True:
@@ -79,6 +97,7 @@ def _members(value: Any, schema: Any, document: Any, at: str) -> Iterator[str]:
 DEEPER: dict[str, Callable[[Any, Any, Any, str], Iterator[str]]] = {
     "$ref": _referred,
     "anyOf": _any_of,
+    "oneOf": _one_of,
     "items": _items,
     "properties": _members,
     "patternProperties": _members,

@@ -68,6 +68,18 @@ def test_every_refusal_is_documented_with_an_example(service):
                 assert problem["examples"], f"{name} {status}"
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_link_leads_to_an_operation_that_takes_what_it_says(service):
+    found = {operation["operationId"]: operation for _, operation in operations(service)}
+    for name, operation in operations(service):
+        for response in operation["responses"].values():
+            for link in response.get("links", {}).values():
+                there = found[link["operationId"]]
+                takes = {one["name"] for one in there.get("parameters", ())}
+                assert set(link["parameters"]) <= takes, name
+                assert ("requestBody" in link) <= ("requestBody" in there), name
+
+
 if __name__ == "__main__":
     PINS.mkdir(exist_ok=True)
     for service in SERVICES:

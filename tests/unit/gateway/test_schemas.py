@@ -23,7 +23,7 @@ def test_defaults_are_part_of_the_canonical_order():
     }
 
 
-@pytest.mark.parametrize("price", [50, 50.0, "50", "50.0", "50.00", "5e1"])
+@pytest.mark.parametrize("price", [50, 50.0, "50", "50.0", "50.00"])
 def test_prices_that_mean_the_same_are_the_same(price):
     assert order(price=price).canonical()["price_minor"] == 5000
 
@@ -62,7 +62,10 @@ BAD = [
     ({"price": 19.999}, "price", "decimales", "decimals"),
     ({"price": "50 USD"}, "price", "número", "number"),
     ({"price": True}, "price", "número", "number"),
-    ({"price": "NaN"}, "price", "finito", "finite"),
+    ({"price": "NaN"}, "price", "número", "number"),
+    ({"price": "5e1"}, "price", "número", "number"),
+    ({"price": ""}, "price", "número", "number"),
+    ({"price": " 50"}, "price", "número", "number"),
     ({"price": 1e300}, "price", "como máximo", "at most"),
     ({"email": "nobody"}, "email", "correo", "e-mail"),
     ({"email": "a@b"}, "email", "correo", "e-mail"),
