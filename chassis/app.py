@@ -74,6 +74,7 @@ class Chassis:
         runtime: Its effects.
         slow_route: Path prefix by fault name where a switch names none.
         points: Places where the service tells `faults.reach` how far it is.
+        is_public: Strangers call it: of what their requests claim to be about, nothing is believed.
     """
 
     def __init__(
@@ -84,8 +85,10 @@ class Chassis:
         *,
         slow_route: Mapping[str, str] = _NO_ROUTES,
         points: Sequence[str] = (),
+        is_public: bool = False,
     ) -> None:
         self.name = name
+        self.is_public = is_public
         self.settings = settings
         self.runtime = runtime
         self.metrics = Metrics()
@@ -152,8 +155,11 @@ def build_app(  # noqa: PLR0913 - keyword-only options
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> Any:
-        async with service() as svc:
-            yield {"svc": svc}
+        try:
+            async with service() as svc:
+                yield {"svc": svc}
+        finally:
+            chassis.runtime.tracing.close()
 
     tables = [problem_routes(), *routers, health_routes(), docs_routes()]
     if settings.chaos_enabled:
@@ -211,6 +217,7 @@ def _middleware(
 
     return [
         Middleware(RequestContextMiddleware, runtime=chassis.runtime),
+        *chassis.runtime.tracing.middleware(exempt, is_public=chassis.is_public),
         Middleware(ProblemMiddleware),
         Middleware(_MetricsMiddleware, chassis=chassis),
         Middleware(

@@ -96,8 +96,8 @@ class Upstream:
         self.name = name
         self._addresses = [address.strip() for address in base_url.split(",")]
         self._runtime = runtime
-        self._listeners = (metrics.on_policy_event, *listeners)
-        self._pool = runtime.http(name)
+        self._listeners = (metrics.on_policy_event, *runtime.tracing.listeners, *listeners)
+        self._pool = runtime.tracing.transport(runtime.http(name), name)
         self._traffic = Traffic(runtime.mono)
         self.edges: list[Edge] = []
         # Those of `edges` whose calls are the service's own work.

@@ -9,10 +9,11 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from chassis import runtime
+from chassis import runtime, tracing
 from chassis.runtime import Runtime
 from chassis.settings import ServiceSettings
 from chassis.telemetry import configure_logs
+from chassis.tracing import Tracing
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -30,9 +31,19 @@ def serve(name: str, settings_type: type[S], create_app: Callable[[S, Runtime], 
             sys.stderr.write(f"{name}: {variable}: {problem['msg']}\n")
         sys.exit(2)
     configure_logs(name, settings)
-    app = create_app(settings, runtime.real(settings.wire))
+    app = create_app(settings, runtime.real(settings.wire, _tracing(name, settings)))
     _spare_the_collector()
     uvicorn.run(app, **_options(app, settings))
+
+
+def _tracing(name: str, settings: ServiceSettings) -> Tracing:
+    if settings.tracing == "off":
+        return tracing.OFF
+    try:
+        return tracing.configured(name)
+    except ImportError:
+        sys.stderr.write(f"{name}: TRACING: needs the extra `otel` (requirements-otel.lock)\n")
+        sys.exit(2)
 
 
 def _spare_the_collector() -> None:

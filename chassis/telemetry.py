@@ -6,13 +6,15 @@ an id, seat or e-mail as a label.
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from chassis.requests import request_id
 from chassis.settings import ServiceSettings
+from chassis.tracing import reservation_id, trace_id
 from resilience import Event
 
 log = structlog.get_logger()
@@ -122,29 +124,15 @@ class Metrics:
 
 
 def configure_logs(service: str, settings: ServiceSettings) -> None:
-    """Set up structlog for this process; called by `chassis.serve` only, never at import."""
+    """Set up structlog for this process; called by `chassis.serve` only, never at import.
+
+    Every line says to which request, reservation and trace it belongs, as far as that is known.
+    """
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    renderer: Any = (
-        structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=False)
-        if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), pad_event_to=24)
-    )
-
-    def name(_logger: Any, _method: str, entry: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {"service": service, **entry} if settings.log_format == "json" else entry
-
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(
-                fmt="iso" if settings.log_format == "json" else "%H:%M:%S", utc=True
-            ),
-            structlog.processors.format_exc_info
-            if settings.log_format == "json"
-            else structlog.processors.ExceptionRenderer(),
-            name,
-            renderer,
+            *(_for_machines(service) if settings.log_format == "json" else _for_people(settings)),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
@@ -154,3 +142,39 @@ def configure_logs(service: str, settings: ServiceSettings) -> None:
         level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", stream=sys.stdout
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def _for_machines(service: str) -> list[Any]:
+    def name(_logger: Any, _method: str, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"service": service, **entry}
+
+    return [
+        belonging,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        name,
+        structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=False),
+    ]
+
+
+def _for_people(settings: ServiceSettings) -> list[Any]:
+    is_coloured = settings.log_format == "colour" or sys.stdout.isatty()
+    return [
+        belonging,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=True),
+        structlog.processors.ExceptionRenderer(),  # plain: no values of variables
+        structlog.dev.ConsoleRenderer(colors=is_coloured, pad_event_to=24),
+    ]
+
+
+def belonging(
+    _logger: Any, _method: str, entry: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Processor: what a line is about, unless it says so itself. Costs nothing until a line is written."""
+    if (current := request_id.get()) != "-":
+        entry.setdefault("request_id", current)
+    if (about := reservation_id.get()) is not None:
+        entry.setdefault("reservation_id", about)
+    if (trace := trace_id.get()) is not None:
+        entry.setdefault("trace_id", trace)
+    return entry

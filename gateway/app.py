@@ -35,7 +35,8 @@ def counts(scope: Scope) -> bool:
 
 def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
     """The gateway."""
-    chassis = Chassis("gateway", settings, runtime, slow_route={"latency": "/api/reserve"})
+    slow = {"latency": "/api/reserve"}
+    chassis = Chassis("gateway", settings, runtime, slow_route=slow, is_public=True)
 
     @asynccontextmanager
     async def service() -> AsyncIterator[Gateway]:

@@ -6,10 +6,11 @@ from typing import get_args
 
 import structlog
 
+from chassis import tracing
 from chassis.clients import InDoubt, NotSent, Refused
 from chassis.loops import Loop
 from chassis.telemetry import Metrics
-from reservations.domain import Parcel
+from reservations.domain import Parcel, Reservation
 from reservations.store import Mark
 from reservations.store.outbox import Kind
 from reservations.usecases import Reservations, recover, write_off
@@ -74,10 +75,16 @@ class Recovery:
                 self._more = True
                 break
             if not svc.drivers.is_running(row.reservation_id):
-                task = svc.drivers.start(row.reservation_id, recover(svc, row))
+                task = svc.drivers.start(row.reservation_id, self._recover(row))
                 self._running.add(task)
                 task.add_done_callback(self._ended)
         return False
+
+    async def _recover(self, row: Reservation) -> None:
+        tracing.about(row.reservation_id)
+        traces = await self._svc.sagas.traces(row)
+        with self._svc.runtime.tracing.continued("saga recovery", traces):
+            await recover(self._svc, row)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
@@ -146,6 +153,17 @@ class Outbox:
         parcels = await self._svc.outbox.due(kind, limit=_BATCH)
         if not parcels:
             return False
+        traces = {ref: trace for parcel in parcels for ref, trace in parcel.trace.items()}
+        with self._svc.runtime.tracing.continued(f"outbox {kind}", traces):
+            await self._sent(kind, parcels, send)
+        return len(parcels) == _BATCH
+
+    async def _sent(
+        self,
+        kind: Kind,
+        parcels: list[Parcel],
+        send: Callable[[Sequence[Parcel]], Awaitable[dict[str, str]]],
+    ) -> None:
         self._svc.reach("outbox", kind, "before")
         try:
             statuses = await send(parcels)
@@ -157,7 +175,6 @@ class Outbox:
         for key in dead:  # and not one that a cancellation superseded meanwhile
             log.error("outbox_dead", kind=kind, key=key, status=statuses[key])
         self._svc.reach("outbox", kind, "marked")
-        return len(parcels) == _BATCH
 
     def _mark(self, kind: Kind, parcel: Parcel, statuses: dict[str, str]) -> Mark:
         status = statuses.get(parcel.key, "no answer for it")

@@ -72,14 +72,18 @@ class OutboxStore:
 
 def _due(db: Db, kind: Kind, now: float, limit: int) -> list[Parcel]:
     rows = db.execute(
-        """SELECT key, payload, tries FROM outbox AS mine
+        """SELECT key, payload, tries, reservation_id, traceparent
+           FROM outbox AS mine LEFT JOIN trace USING (reservation_id)
            WHERE kind = ?1 AND state = 'PENDING' AND next_at <= ?2 AND (kind = 'capture' OR NOT EXISTS (
                SELECT 1 FROM outbox AS earlier WHERE earlier.reservation_id = mine.reservation_id
                    AND earlier.kind = ?1 AND earlier.state = 'PENDING' AND earlier.id < mine.id))
            ORDER BY next_at, id LIMIT ?3""",
         (kind, now, limit),
     )
-    return [Parcel(row[0], json.loads(row[1]), row[2]) for row in rows]
+    return [
+        Parcel(key, json.loads(payload), tries, {ref: trace} if trace else {})
+        for key, payload, tries, ref, trace in rows
+    ]
 
 
 def _mark(db: Db, marks: Sequence[Mark], now: float) -> list[str]:
