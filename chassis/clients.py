@@ -98,7 +98,7 @@ class Upstream:
         self._runtime = runtime
         self._listeners = (metrics.on_policy_event, *runtime.tracing.listeners, *listeners)
         self._pool = runtime.tracing.transport(runtime.http(name), name)
-        self._traffic = Traffic(runtime.mono)
+        self._traffic = metrics.attempts.traffic[name] = Traffic(runtime.mono)
         self.edges: list[Edge] = []
         # Those of `edges` whose calls are the service's own work.
         self._working: list[Edge] = []

@@ -6,15 +6,20 @@ an id, seat or e-mail as a label.
 
 import logging
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from itertools import accumulate
 from typing import Any, Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from chassis.requests import request_id
 from chassis.settings import ServiceSettings
 from chassis.tracing import reservation_id, trace_id
+from chassis.traffic import BUCKETS_S, Traffic
 from resilience import Event
 
 log = structlog.get_logger()
@@ -42,6 +47,8 @@ class Metrics:
             ["http_request_method", "http_route", "http_response_status_code"],
             registry=registry,
         )
+        self.attempts = Attempts()
+        registry.register(self.attempts)
         self.in_flight = Gauge(
             "http_server_active_requests", "Inbound requests in flight.", registry=registry
         )
@@ -121,6 +128,36 @@ class Metrics:
             log.warning(event.kind, edge=event.name, **event.detail)
         elif event.kind != "attempt" or event.detail["outcome"] != "ok":
             log.debug(event.kind, edge=event.name, **event.detail)
+
+
+class Attempts(Collector):
+    """How long attempts to call others took, made when it is asked from what `Traffic` has counted.
+
+    Attributes:
+        traffic: By callee; filled while the app starts.
+    """
+
+    def __init__(self) -> None:
+        self.traffic: dict[str, Traffic] = {}
+
+    def describe(self) -> Iterator[HistogramMetricFamily]:
+        """The family without samples."""
+        yield HistogramMetricFamily(
+            "http_client_request_duration_seconds",
+            "Duration of attempts to call another service; without an answer, the status is empty.",
+            labels=["server_address", "http_response_status_code", "error_type"],
+        )
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """The family as it stands."""
+        (family,) = self.describe()
+        for callee, traffic in self.traffic.items():
+            for ended, (counts, (sum_s,)) in traffic.attempts.items():
+                status, error = ("", str(ended)) if isinstance(ended, str) else (str(ended), "")
+                bounds = (*map(floatToGoString, BUCKETS_S), "+Inf")
+                buckets = list(zip(bounds, accumulate(counts), strict=True))
+                family.add_metric([callee, status, error], buckets, sum_s)
+        yield family
 
 
 def configure_logs(service: str, settings: ServiceSettings) -> None:

@@ -51,6 +51,10 @@ class OutboxStore:
         now = self._now()
         return await self._run(lambda db: _due(db, kind, now, limit))
 
+    async def look(self) -> tuple[dict[str, float], dict[str, int]]:
+        """By kind: when the oldest row not sent was written (epoch seconds), and how many dead letters there are."""
+        return await self._run(_look)
+
     async def mark(self, marks: Sequence[Mark]) -> list[str]:
         """Record what became of parcels; those that are not PENDING any more are left alone.
 
@@ -84,6 +88,16 @@ def _due(db: Db, kind: Kind, now: float, limit: int) -> list[Parcel]:
         Parcel(key, json.loads(payload), tries, {ref: trace} if trace else {})
         for key, payload, tries, ref, trace in rows
     ]
+
+
+def _look(db: Db) -> tuple[dict[str, float], dict[str, int]]:
+    # Ids grow with time, so the index of open rows alone says which is the oldest.
+    oldest = db.execute(
+        "SELECT kind, created_at FROM outbox"
+        " WHERE id IN (SELECT MIN(id) FROM outbox WHERE state = 'PENDING' GROUP BY kind)"
+    )
+    dead = db.execute("SELECT kind, COUNT(*) FROM outbox WHERE state = 'DEAD' GROUP BY kind")
+    return dict(oldest.fetchall()), dict(dead.fetchall())
 
 
 def _mark(db: Db, marks: Sequence[Mark], now: float) -> list[str]:
