@@ -201,7 +201,8 @@ def steps(name: str) -> list[list[str]]:
         *("policies --write", "gauntlet --write", "limits --svg", "storms --svg"),
         *("mesh --write --svg", "promises --write", "wire --write"),
     )
-    long = (*short, "live --write", "flood --peers --write --svg", "growth --write")
+    long = (*short, "live --write", "telemetry --write")
+    long = (*long, "flood --peers --write --svg", "growth --write")
     return {
         "check": check,
         "test": test,

@@ -5,6 +5,7 @@ an id, seat or e-mail as a label.
 """
 
 import logging
+import re
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 from itertools import accumulate
@@ -24,6 +25,8 @@ from resilience import Event
 
 log = structlog.get_logger()
 
+
+_ADDRESS: Final = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(\.[\w-]+)+")
 
 _PHASES: Final = {"closed": 0, "half_open": 1, "open": 2}
 
@@ -175,9 +178,9 @@ def configure_logs(service: str, settings: ServiceSettings) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(
-        level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", stream=sys.stdout
-    )
+    others = logging.StreamHandler(sys.stdout)
+    others.setFormatter(_Masked("%(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[others])
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
@@ -191,6 +194,7 @@ def _for_machines(service: str) -> list[Any]:
         structlog.processors.format_exc_info,
         name,
         structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=False),
+        _masked,
     ]
 
 
@@ -201,7 +205,24 @@ def _for_people(settings: ServiceSettings) -> list[Any]:
         structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=True),
         structlog.processors.ExceptionRenderer(),  # plain: no values of variables
         structlog.dev.ConsoleRenderer(colors=is_coloured, pad_event_to=24),
+        _masked,
     ]
+
+
+def without_addresses(line: str) -> str:
+    """The line with every e-mail address made unreadable: an error may quote what nobody meant to log."""
+    return _ADDRESS.sub("***@***", line) if "@" in line else line
+
+
+def _masked(_logger: Any, _method: str, line: Any) -> str:
+    return without_addresses(line)
+
+
+class _Masked(logging.Formatter):
+    """For what libraries log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_addresses(super().format(record))
 
 
 def belonging(
