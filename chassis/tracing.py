@@ -76,7 +76,12 @@ class Tracing:
         return run
 
     def span(self, name: str, **attributes: str | int) -> AbstractContextManager[Note]:
-        """A span around a block, if there is one around it already; yields what adds attributes."""
+        """A span around a block, if there is one around it already; yields what adds attributes.
+
+        Args:
+            name: Its name; of a few, never with an id in it.
+            attributes: By name, `_` for `.`.
+        """
         del name, attributes
         return _NOTHING
 
@@ -332,10 +337,12 @@ def configured(service: str) -> Tracing:
 
     resource = Resource.create({"service.name": service, "service.namespace": "taquilla"})
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    batches = BatchSpanProcessor(OTLPSpanExporter())
+    provider.add_span_processor(batches)
 
     def close() -> None:
-        provider.force_flush(2_000)
+        # The public way waits for a collector that is away for up to 30 s, and we are stopping.
+        batches._batch_processor.shutdown(2_000)  # noqa: SLF001
         provider.shutdown()
 
     return recording(provider.get_tracer("taquilla"), close)

@@ -263,6 +263,28 @@ async def test_log_lines_carry_the_trace_the_reservation_and_the_request(traced)
     assert line["service"] == "reservations"
 
 
+async def test_a_collector_that_is_away_harms_neither_buyers_nor_the_end(tmp_path):
+    told = []
+    environment = {
+        "TRACING": "otlp",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_base_port(1)}",
+        "OTEL_BSP_SCHEDULE_DELAY": "50",
+    }
+    async with (
+        Stack(
+            base_port=free_base_port(),
+            data=tmp_path,
+            environment=environment,
+            tell=lambda name, line: told.append(f"{name} {line}"),
+        ) as stack,
+        httpx.AsyncClient(timeout=10) as http,
+    ):
+        order = {"user_id": "ana", "event_id": "festival-01", "quantity": 1}
+        answer = await http.post(stack.url("gateway", "/api/reserve"), json=order)
+        assert answer.status_code == 200, answer.text
+    assert told == [], "a service had to be forced to end"
+
+
 async def test_no_span_says_who_the_buyer_is_or_what_they_may_do(traced):
     answer, trace = await reserve(traced)
     await whole(traced, trace, "outbox capture")
