@@ -71,10 +71,15 @@ async def live_a_day(mesh, server):
     ):
         await mesh.fault(service, fault, **order)
         await mesh.reserve()
+        await mesh.reserve()  # twice makes a breaker open
         await mesh.calm()
     server.on_recipient = lambda address: f"550 5.1.1 <{address}>: nobody of that name here"
-    refused = (await mesh.reserve(email=GONE)).json()
-    key = f"{refused.get('reservation_id')}.confirmed"
+
+    async def sold_to_nobody():  # once the breakers have closed
+        answer = await mesh.reserve(email=GONE)
+        return answer.json() if answer.status_code == 200 else None
+
+    key = f"{(await until(sold_to_nobody, 20))['reservation_id']}.confirmed"
 
     async def is_dead():
         found = await mesh.ask("notifications", "/messages", "GET", params={"notification_id": key})

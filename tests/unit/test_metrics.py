@@ -109,7 +109,7 @@ def asked(query):
     """Names of series in a query, and all labels that it names."""
     bare = re.sub(r'"[^"]*"', '""', query)
     bare = re.sub(r"\[[^\]]*\]", "", bare)
-    labels = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", bare))
+    labels = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=(?!=))", bare))
     for listed in re.findall(r"\b(?:by|without|on|ignoring)\s*\(([^)]*)\)", bare):
         labels |= set(re.findall(r"\w+", listed))
     bare = re.sub(r"\b(by|without|on|ignoring)\s*\([^)]*\)", "", bare)

@@ -158,7 +158,9 @@ async def test_every_attempt_is_a_span_that_the_callee_continues(recorder):
     assert [one.attributes.get("error.type") for one in tries] == ["503", "ConnectError", None]
     assert [one.attributes.get("http.request.resend_count") for one in tries] == [None, 1, 2]
     assert {one.attributes["url.full"] for one in tries} == {"http://payments:5003/payments/r1"}
-    assert script.requests[-1].headers["traceparent"] == "00-{}-{}-01".format(*ids(tries[-1]))
+    assert (
+        script.requests[-1].headers["traceparent"].startswith("00-{}-{}-".format(*ids(tries[-1])))
+    )
     assert script.requests[-1].headers["baggage"] == "reservation.id=r1"
     told = [(one.name, one.attributes["resilience.name"]) for one in step.events]
     assert told == [(kind, "payments.pay") for kind in ("attempt", "retry", "attempt", "retry")]
