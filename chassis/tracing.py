@@ -314,7 +314,7 @@ class _ClientSpans(httpx.AsyncBaseTransport):
             "http.request.method": request.method,
             "server.address": url.host,
             "server.port": url.port or 80,
-            "url.full": str(url.copy_with(query=None)),
+            "url.full": f"{url.scheme}://{url.netloc.decode()}{url.path}",
             "peer.service": self._callee,
         }
         if sends > 1:

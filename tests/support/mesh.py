@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -31,7 +31,7 @@ class Mesh:
     """Five started apps and a client for each."""
 
     clients: dict[str, httpx.AsyncClient]
-    apps: dict[str, FastAPI]
+    apps: dict[str, FastAPI] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> httpx.AsyncClient:
         return self.clients[name]
