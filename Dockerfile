@@ -3,8 +3,10 @@ FROM python:3.11-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /app
 RUN python -m venv /venv
-COPY requirements.lock ./
-RUN /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+# requirements-otel.lock where traces are wanted.
+ARG LOCK=requirements.lock
+COPY requirements.lock requirements-otel.lock ./
+RUN /venv/bin/pip install --no-cache-dir --require-hashes -r "$LOCK"
 COPY . .
 # Editable on purpose: the packages stay in /app and no wheel with these names ever exists.
 # Compiled here, because the running container cannot write.

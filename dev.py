@@ -32,6 +32,7 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 STAMP = VENV / "taquilla-installed.json"
 RUN_LOCK, DEV_LOCK = "requirements.lock", "requirements-dev.lock"
+OTEL_LOCK = "requirements-otel.lock"  # the first one and the extra `otel`
 BENCH_LOCK = "requirements-bench.lock"  # what ours is compared with, in a venv of its own
 AUDIT_LOCK = "requirements-audit.lock"  # pip-audit, likewise
 
@@ -89,8 +90,10 @@ def ensure(lock: str) -> None:
         say(f"instalando {count} paquetes de {lock} en .venv (solo cuando cambia)")
         install(["--require-hashes", "-r", str(ROOT / lock)], count)
     install(["--no-deps", "--no-build-isolation", "-e", str(ROOT)], 1)
-    if lock == DEV_LOCK:  # it contains the other one
+    if lock != RUN_LOCK:  # each contains those before it
         wanted[RUN_LOCK] = digest(RUN_LOCK)
+    if lock == DEV_LOCK:
+        wanted[OTEL_LOCK] = digest(OTEL_LOCK)
     STAMP.write_text(json.dumps({**have, **wanted}), encoding="utf-8")
     say(f"preparado en {time.monotonic() - began:.0f} s")
 
@@ -201,7 +204,8 @@ def steps(name: str) -> list[list[str]]:
         *("policies --write", "gauntlet --write", "limits --svg", "storms --svg"),
         *("mesh --write --svg", "promises --write", "wire --write"),
     )
-    long = (*short, "live --write", "flood --peers --write --svg", "growth --write")
+    long = (*short, "live --write", "telemetry --write")
+    long = (*long, "flood --peers --write --svg", "growth --write")
     return {
         "check": check,
         "test": test,
@@ -232,7 +236,19 @@ def steps(name: str) -> list[list[str]]:
         "ci": [*check, *test, *lib, *browser],
         "lock": [
             [*compile_lock, *project, "-o", RUN_LOCK],
-            [*compile_lock, *project, "--group", "dev", "-c", RUN_LOCK, "-o", DEV_LOCK],
+            [*compile_lock, *project, "--extra", "otel", "-c", RUN_LOCK, "-o", OTEL_LOCK],
+            [
+                *compile_lock,
+                *project,
+                "--extra",
+                "otel",
+                "--group",
+                "dev",
+                "-c",
+                OTEL_LOCK,
+                "-o",
+                DEV_LOCK,
+            ],
             [*compile_lock, "bench/peers.txt", "-c", RUN_LOCK, "-o", BENCH_LOCK],
             [*compile_lock, "--group", "pyproject.toml:audit", "-o", AUDIT_LOCK],
         ],
@@ -273,7 +289,8 @@ def main(arguments: Sequence[str]) -> int:
     if name not in (*commands, *tasks, *upkeep):
         print(HELP, end="")
         return 0 if name in ("help", "-h", "--help") else 2
-    ensure(RUN_LOCK if name in commands else DEV_LOCK)
+    lock = OTEL_LOCK if os.environ.get("TRACING", "off") != "off" else RUN_LOCK
+    ensure(lock if name in commands else DEV_LOCK)
     if name in commands:
         become([str(PYTHON), "-m", *commands[name], *more])
     if Path(sys.prefix).resolve() != VENV.resolve():

@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from bench.loadgen import EVENT, Load, closed_loop, one_flow
@@ -174,8 +175,10 @@ def cpu_s(pid: int) -> float:
 
 # --------------------------------------------------------------------------- starting
 @asynccontextmanager
-async def ours(data: Path, callers: int) -> AsyncIterator[Running]:
-    """The real mesh: everything on, JSON logs at info into files, room for `callers` in the gateway.
+async def ours(
+    data: Path, callers: int, more: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[Running]:
+    """The real mesh: JSON logs at info into files, room for `callers` in the gateway, and `more` environment.
 
     Raises:
         NotReady: It did not come up.
@@ -186,6 +189,7 @@ async def ours(data: Path, callers: int) -> AsyncIterator[Running]:
         "LOG_LEVEL": "info",
         "GATEWAY_LIMIT": "fixed",
         "GATEWAY_MAX_INFLIGHT": str(callers),
+        **more,
     }
     async with Stack(base_port=base_port, data=data, environment=environment) as stack:
         yield Running(base_port, stack.pids, base_port, stack.ready_after_s)

@@ -17,7 +17,7 @@ from bench.peers import ROOT
 from bench.policies import as_markdown, as_text, machine, parser, write
 
 KEPT: Final = ROOT / "var" / "bench" / "targets"
-BENCHMARKS: Final = ("mesh", "promises", "wire", "flood", "live", "growth")
+BENCHMARKS: Final = ("mesh", "promises", "wire", "flood", "live", "telemetry", "growth")
 HEADINGS: Final = ("objetivo / target", "medido / measured", "se cumple / holds")
 
 

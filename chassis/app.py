@@ -91,6 +91,7 @@ class Chassis:
         runtime: Its effects.
         slow_route: Path prefix by fault name where a switch names none.
         points: Places where the service tells `faults.reach` how far it is.
+        is_public: Strangers call it: of what their requests claim to be about, nothing is believed.
     """
 
     def __init__(
@@ -101,8 +102,10 @@ class Chassis:
         *,
         slow_route: Mapping[str, str] = _NO_ROUTES,
         points: Sequence[str] = (),
+        is_public: bool = False,
     ) -> None:
         self.name = name
+        self.is_public = is_public
         self.settings = settings
         self.runtime = runtime
         self.credentials = credentials_of(name, settings, runtime)
@@ -185,14 +188,17 @@ def build_app(  # noqa: PLR0913 - keyword-only options
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> Any:
-        async with service() as svc:
-            yield {"svc": svc}
+        try:
+            async with service() as svc:
+                yield {"svc": svc}
+        finally:
+            chassis.runtime.tracing.close()
 
     tables = [problem_routes(), *routers, health_routes(), docs_routes()]
     if settings.chaos_enabled:
         tables.append(control_routes())
     who = _who(callers, tables, routers)
-    is_public = callers is not None and all({PUBLIC, LAB} & {*one} for one in callers.values())
+    is_public = chassis.is_public
     guard = Guard(who, chassis.credentials, settings, is_public=is_public)
     # Not `include_router`, which makes every route anew.
     routes = [route for table in tables for route in table.routes]
@@ -273,6 +279,7 @@ def _middleware(
 
     return [
         Middleware(RequestContextMiddleware, runtime=chassis.runtime),
+        *chassis.runtime.tracing.middleware(exempt, is_public=chassis.is_public),
         Middleware(ProblemMiddleware),
         Middleware(_MetricsMiddleware, chassis=chassis),
         *([] if guard.is_idle else [Middleware(GuardMiddleware, guard=guard)]),

@@ -100,9 +100,9 @@ class Upstream:
         self._credentials = credentials
         self._addresses = [address.strip() for address in base_url.split(",")]
         self._runtime = runtime
-        self._listeners = (metrics.on_policy_event, *listeners)
-        self._pool = runtime.http(name)
-        self._traffic = Traffic(runtime.mono)
+        self._listeners = (metrics.on_policy_event, *runtime.tracing.listeners, *listeners)
+        self._pool = runtime.tracing.transport(runtime.http(name), name)
+        self._traffic = metrics.attempts.traffic[name] = Traffic(runtime.mono)
         self.edges: list[Edge] = []
         # Those of `edges` whose calls are the service's own work.
         self._working: list[Edge] = []

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from typing import Final
 
-import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.catalogue import Language, language
@@ -65,7 +64,7 @@ def identity(
 
 
 class RequestContextMiddleware:
-    """Give every request an id and a language, echo both, and bind the id to the log."""
+    """Give every request an id and a language, and echo both."""
 
     def __init__(self, app: ASGIApp, *, runtime: Runtime) -> None:
         self.app = app
@@ -79,7 +78,6 @@ class RequestContextMiddleware:
         current, lang = identity(fields_of(scope), scope["query_string"], self._runtime)
         request_id.set(current)
         language.set(lang)
-        structlog.contextvars.bind_contextvars(request_id=current)
 
         async def stamp(message: Message) -> None:
             if message["type"] == "http.response.start":

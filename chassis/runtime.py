@@ -23,6 +23,7 @@ import httpx
 
 import resilience
 from chassis.mutual import Certificates
+from chassis.tracing import OFF, Tracing
 from chassis.wire import Wire
 
 MAX_CONNECTIONS: Final = 20
@@ -53,6 +54,7 @@ class Runtime:
         exit_process: Ends the process at once, without cleaning up; the fault `crash_at` calls it.
         run_program: Runs a program and gives its exit code and what it said. It ends with its caller: when that is
             cancelled, and with TimeoutError after so many seconds.
+        tracing: Records spans; off unless it is asked for, and always in simulation.
     """
 
     now: Callable[[], datetime]
@@ -64,16 +66,20 @@ class Runtime:
     resilience: resilience.Runtime
     exit_process: Callable[[int], object] = os._exit
     run_program: Callable[[Sequence[str], float], Awaitable[tuple[int, bytes]]] = _no_program
+    tracing: Tracing = OFF
 
 
 def real(
-    wire: Literal["httpx", "own"] = "own", certificates: Certificates | None = None
+    wire: Literal["httpx", "own"] = "own",
+    certificates: Certificates | None = None,
+    tracing: Tracing = OFF,
 ) -> Runtime:
     """The effects of a real process: system clocks, sockets, files.
 
     Args:
         wire: The transport that `Runtime.http` makes; stock httpx is there to be compared with (docs/adr/0013).
         certificates: By which it calls, if services know each other by certificates. Those calls go by stock httpx.
+        tracing: Records spans.
     """
     rng = random.Random()  # noqa: S311 - jitter; secrets and ids come from `secrets`
 
@@ -96,6 +102,7 @@ def real(
         connect_db=connect_db,
         resilience=resilience.Runtime(clock=time.monotonic, sleep=asyncio.sleep, random=rng.random),
         run_program=_run_program,
+        tracing=tracing,
     )
 
 

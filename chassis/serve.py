@@ -9,12 +9,13 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from chassis import runtime
+from chassis import runtime, tracing
 from chassis.credentials import CredentialsUnusable
 from chassis.mutual import Certificates
 from chassis.runtime import Runtime
 from chassis.settings import ServiceSettings
 from chassis.telemetry import configure_logs
+from chassis.tracing import Tracing
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -42,7 +43,8 @@ def serve(name: str, settings_type: type[S], create_app: Callable[[S, Runtime], 
     try:
         if certificates is not None:
             certificates.for_calls()  # they show here if they are of no use
-        app = create_app(settings, runtime.real(settings.wire, certificates))
+        recorder = _tracing(name, settings)
+        app = create_app(settings, runtime.real(settings.wire, certificates, recorder))
     except CredentialsUnusable as error:
         sys.stderr.write(f"{name}: SERVICE_CREDENTIALS: {error}\n")
         sys.exit(2)
@@ -51,6 +53,16 @@ def serve(name: str, settings_type: type[S], create_app: Callable[[S, Runtime], 
         sys.exit(2)
     _spare_the_collector()
     uvicorn.run(app, **_options(app, settings))
+
+
+def _tracing(name: str, settings: ServiceSettings) -> Tracing:
+    if settings.tracing == "off":
+        return tracing.OFF
+    try:
+        return tracing.configured(name)
+    except ImportError:
+        sys.stderr.write(f"{name}: TRACING: needs the extra `otel` (requirements-otel.lock)\n")
+        sys.exit(2)
 
 
 def _spare_the_collector() -> None:

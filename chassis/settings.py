@@ -48,11 +48,15 @@ class ServiceSettings(BaseSettings):
         None,
         description="Folder with ca.pem, NAME.pem and NAME.key: calls between services go over mutual TLS.",
     )
-    log_format: Literal["console", "json"] = Field(
-        "console", description="Log lines for people or for machines."
+    log_format: Literal["console", "colour", "json"] = Field(
+        "console",
+        description="Log lines for people (coloured on a terminal, or always), or for machines.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level logged."
+    )
+    tracing: Literal["off", "otlp"] = Field(
+        "off", description="Traces: none, or sent by OTLP as the standard `OTEL_*` variables say."
     )
     max_inflight: int = Field(
         32, ge=1, le=10_000, description="Requests in flight before this service sheds."

@@ -135,13 +135,15 @@ def patient(writer: "Writer", runtime: Runtime, metrics: Metrics) -> Run:
             3, base_s=0.02, cap_s=0.2, quota=None, on=lambda e: isinstance(e, StorageUnavailable)
         )
     )
-    pipeline = policy.bind(f"{writer.name}.store", runtime.resilience, (metrics.on_policy_event,))
+    tracing = runtime.tracing
+    listeners = (metrics.on_policy_event, *tracing.listeners)
+    pipeline = policy.bind(f"{writer.name}.store", runtime.resilience, listeners)
 
     async def run(transaction: Callable[[sqlite3.Connection], T], /) -> T:
         with without_deadline():  # a commit is never cut short for a caller's sake
             return await pipeline.call(lambda: writer.run(transaction))
 
-    return run
+    return tracing.store(run, writer.name)
 
 
 class Writer:

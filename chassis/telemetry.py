@@ -5,18 +5,28 @@ an id, seat or e-mail as a label.
 """
 
 import logging
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from itertools import accumulate
 from typing import Any, Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
+from chassis.requests import request_id
 from chassis.settings import ServiceSettings
+from chassis.tracing import reservation_id, trace_id
+from chassis.traffic import BUCKETS_S, Traffic
 from resilience import Event
 
 log = structlog.get_logger()
 
+
+_ADDRESS: Final = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(\.[\w-]+)+")
 
 _PHASES: Final = {"closed": 0, "half_open": 1, "open": 2}
 
@@ -40,6 +50,8 @@ class Metrics:
             ["http_request_method", "http_route", "http_response_status_code"],
             registry=registry,
         )
+        self.attempts = Attempts()
+        registry.register(self.attempts)
         self.in_flight = Gauge(
             "http_server_active_requests", "Inbound requests in flight.", registry=registry
         )
@@ -127,36 +139,106 @@ class Metrics:
             log.debug(event.kind, edge=event.name, **event.detail)
 
 
+class Attempts(Collector):
+    """How long attempts to call others took, made when it is asked from what `Traffic` has counted.
+
+    Attributes:
+        traffic: By callee; filled while the app starts.
+    """
+
+    def __init__(self) -> None:
+        self.traffic: dict[str, Traffic] = {}
+
+    def describe(self) -> Iterator[HistogramMetricFamily]:
+        """The family without samples."""
+        yield HistogramMetricFamily(
+            "http_client_request_duration_seconds",
+            "Duration of attempts to call another service; without an answer, the status is empty.",
+            labels=["server_address", "http_response_status_code", "error_type"],
+        )
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """The family as it stands."""
+        (family,) = self.describe()
+        for callee, traffic in self.traffic.items():
+            for ended, (counts, (sum_s,)) in traffic.attempts.items():
+                status, error = ("", str(ended)) if isinstance(ended, str) else (str(ended), "")
+                bounds = (*map(floatToGoString, BUCKETS_S), "+Inf")
+                buckets = list(zip(bounds, accumulate(counts), strict=True))
+                family.add_metric([callee, status, error], buckets, sum_s)
+        yield family
+
+
 def configure_logs(service: str, settings: ServiceSettings) -> None:
-    """Set up structlog for this process; called by `chassis.serve` only, never at import."""
+    """Set up structlog for this process; called by `chassis.serve` only, never at import.
+
+    Every line says to which request, reservation and trace it belongs, as far as that is known.
+    """
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    renderer: Any = (
-        structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=False)
-        if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), pad_event_to=24)
-    )
-
-    def name(_logger: Any, _method: str, entry: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {"service": service, **entry} if settings.log_format == "json" else entry
-
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(
-                fmt="iso" if settings.log_format == "json" else "%H:%M:%S", utc=True
-            ),
-            structlog.processors.format_exc_info
-            if settings.log_format == "json"
-            else structlog.processors.ExceptionRenderer(),
-            name,
-            renderer,
+            *(_for_machines(service) if settings.log_format == "json" else _for_people(settings)),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(
-        level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", stream=sys.stdout
-    )
+    others = logging.StreamHandler(sys.stdout)
+    others.setFormatter(_Masked("%(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[others])
     logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def _for_machines(service: str) -> list[Any]:
+    def name(_logger: Any, _method: str, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"service": service, **entry}
+
+    return [
+        belonging,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        name,
+        structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=False),
+        _masked,
+    ]
+
+
+def _for_people(settings: ServiceSettings) -> list[Any]:
+    is_coloured = settings.log_format == "colour" or sys.stdout.isatty()
+    return [
+        belonging,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=True),
+        structlog.processors.ExceptionRenderer(),  # plain: no values of variables
+        structlog.dev.ConsoleRenderer(colors=is_coloured, pad_event_to=24),
+        _masked,
+    ]
+
+
+def without_addresses(line: str) -> str:
+    """The line with every e-mail address made unreadable: an error may quote what nobody meant to log."""
+    return _ADDRESS.sub("***@***", line) if "@" in line else line
+
+
+def _masked(_logger: Any, _method: str, line: Any) -> str:
+    return without_addresses(line)
+
+
+class _Masked(logging.Formatter):
+    """For what libraries log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_addresses(super().format(record))
+
+
+def belonging(
+    _logger: Any, _method: str, entry: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Processor: what a line is about, unless it says so itself. Costs nothing until a line is written."""
+    if (current := request_id.get()) != "-":
+        entry.setdefault("request_id", current)
+    if (about := reservation_id.get()) is not None:
+        entry.setdefault("reservation_id", about)
+    if (trace := trace_id.get()) is not None:
+        entry.setdefault("trace_id", trace)
+    return entry

@@ -3,12 +3,14 @@
 A *call* is what a caller wanted; it makes one *attempt* or, with retries, more. How often calls end well is the
 *effective* success, how often attempts do the *actual* one: retries are what lies between the two.
 
-Plain counters in a ring of buckets, and the last durations: every call of every service passes here. Not here: who
-asks (`/readyz?verbose=1`, for the gateway's live stream), totals for ever (`chassis.telemetry`).
+Plain counters in a ring of buckets, and the last durations: every call of every service passes here. The durations of
+attempts are also counted for ever; `chassis.telemetry` makes a histogram of them when it is scraped. Not here: who
+asks (`/readyz?verbose=1`, for the gateway's live stream).
 """
 
 import math
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -19,6 +21,9 @@ WINDOW_S: Final = 10
 
 DURATIONS: Final = 512
 """So many of the last durations are kept for percentiles."""
+
+BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+"""Upper bounds of the durations of attempts, seconds: those that the semantic conventions advise."""
 
 WHY: Final[Mapping[object, str]] = {
     "consecutive": "consecutive_failures",
@@ -43,6 +48,8 @@ class Traffic:
 
     Attributes:
         in_flight: Calls that have begun and not ended.
+        attempts: Since the start, by status or (where no answer came) class of the error: how many in each of
+            `BUCKETS_S` and above, and the sum of their seconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -58,6 +65,8 @@ class Traffic:
         self._used_s: dict[str, float] = {}
         # Why each open breaker opened, by name of its policy and host.
         self._why: dict[tuple[str, object], str] = {}
+        # For ever, by status or, where there was none, class of the error: attempts by bucket, and their seconds.
+        self.attempts: dict[object, tuple[list[int], list[float]]] = {}
 
     def began(self) -> float:
         """A call begins; give what this returns back to `ended`."""
@@ -88,6 +97,7 @@ class Traffic:
                 bucket = self._bucket(event.at)
                 bucket[_ATTEMPTS] += 1
                 bucket[_GOOD_ATTEMPTS] += outcome == "ok"
+                self._time(event.detail)
         elif event.kind == "rejected":
             self._used_s[event.name] = event.at
         elif event.kind == "breaker_opened":
@@ -123,6 +133,15 @@ class Traffic:
             "actual": _share(good_attempts, attempts),
             **self._percentiles(),
         }
+
+    def _time(self, attempt: Mapping[str, Any]) -> None:
+        ended = attempt["status"] or attempt["error"]
+        timed = self.attempts.get(ended)
+        if timed is None:
+            timed = self.attempts[ended] = [0] * (len(BUCKETS_S) + 1), [0.0]
+        took_s = attempt["duration_s"]
+        timed[0][bisect_left(BUCKETS_S, took_s)] += 1
+        timed[1][0] += took_s
 
     def _bucket(self, now_s: float) -> list[int]:
         number = int(now_s * _PER_S)

@@ -48,7 +48,8 @@ def callers(routers: Sequence[APIRouter]) -> Callers:
 
 def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
     """The gateway."""
-    chassis = Chassis("gateway", settings, runtime, slow_route={"latency": "/api/reserve"})
+    slow = {"latency": "/api/reserve"}
+    chassis = Chassis("gateway", settings, runtime, slow_route=slow, is_public=True)
 
     @asynccontextmanager
     async def service() -> AsyncIterator[Gateway]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from chassis import tracing
 from chassis.catalogue import language
 from chassis.clients import InDoubt
 from chassis.errors import ServiceError
@@ -130,6 +131,7 @@ async def reserve(svc: Gateway, order: ReserveRequest, key: str) -> Told:
     canonical = order.canonical()
     scope = scope_of(order.user_id)
     reservation_id = reservation_id_of(svc.settings.id_secret, scope, key)
+    tracing.about(reservation_id)
     body = {
         "reservation_id": reservation_id,
         "delivery_id": _new_delivery_id(svc.runtime),
@@ -167,6 +169,7 @@ async def cancel(svc: Gateway, reservation_id: str, token: str | None) -> Told:
         Relayed: Reservations decided against it.
         ReservationsUnavailable, DeadlineGone: The request provably never got there.
     """
+    tracing.about(reservation_id)
     try:
         with deadline(resend_s(deadline.remaining_s() or 0.0)):
             return _told(await svc.reservations.cancel(reservation_id, token))

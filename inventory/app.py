@@ -32,9 +32,6 @@ CALLERS: Final[Callers] = {
 def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
     """The inventory service."""
     chassis = Chassis("inventory", settings, runtime)
-    holds = chassis.metrics.gauge(
-        "seat_holds_active", "Seats held and not yet sold.", ("event_id",)
-    )
 
     @asynccontextmanager
     async def service() -> AsyncIterator[Inventory]:
@@ -45,18 +42,12 @@ def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
             await store.seed()
             inventory = Inventory(store, settings, runtime)
 
-            # Events that had holds once, so that a count that falls to nothing shows as 0.
-            seen: set[str] = set()
-
             async def serves() -> bool:
-                held = await store.held()
-                seen.update(held)
-                for event_id in sorted(seen):
-                    holds.labels(event_id).set(held.get(event_id, 0))
+                await store.held()
                 return True
 
             chassis.health.checks["store"] = serves
-            loops = [Sweep(inventory).loop()]
+            loops = [Sweep(inventory, chassis.metrics).loop()]
             grace_s = settings.shutdown_grace_s
             async with supervised(loops, runtime, chassis.metrics, grace_s=grace_s):
                 yield inventory

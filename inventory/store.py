@@ -61,9 +61,8 @@ INSERT INTO stock SELECT event.event_id, COUNT(seat), COUNT(seat) - COUNT(hold_i
 """
 # `stock` counts seats, so that nobody has to: a catalogue is read all the time, and may have a million of them.
 
-_HELD: Final = (
-    "SELECT event_id, SUM(quantity) AS held FROM hold WHERE state = 'HELD' GROUP BY event_id"
-)
+_HELD: Final = """SELECT event_id, SUM(quantity) AS held, MIN(expires_at)
+    FROM hold WHERE state = 'HELD' GROUP BY event_id"""
 
 _LOOK_AHEAD: Final = 64
 """Free seats looked at for adjacent ones: bounds the cost of a hold in a large hall."""
@@ -147,9 +146,9 @@ class Store:
         """Every event with its counters."""
         return await self._run(_counts)
 
-    async def held(self) -> dict[str, int]:
-        """Seats on hold, by event; events without any are left out."""
-        return await self._run(lambda db: dict(db.execute(_HELD).fetchall()))
+    async def held(self) -> dict[str, tuple[int, float]]:
+        """Seats on hold and when the first of the promises ends, by event; events without any are left out."""
+        return await self._run(lambda db: {row[0]: row[1:] for row in db.execute(_HELD)})
 
     async def seats(self, event_id: str) -> list[tuple[str, str, int, str, float | None]]:
         """`(seat, row, number, free|held|sold, until when a held one is promised)` of every seat, best first.

@@ -218,7 +218,8 @@ async def _send_claimed(
     try:
         await notifications.smtp_calls.call(lambda: mailer.send(envelope))
     except Undeliverable as error:
-        log.warning("message_dead", notification_id=row.notification_id, error=str(error))
+        # Why, is kept with the message: what a mail server says quotes the address.
+        log.warning("message_dead", notification_id=row.notification_id)
         return await store.dead(row, error=str(error), now=notifications.now())
     except NotDelivered as error:
         now = notifications.now()

@@ -129,7 +129,8 @@ class Payments:
         self.reach("provider", state, "before")
         began_s = self._traffic.began()
         try:
-            answer = await self._calls.call(call)
+            with self.runtime.tracing.span("ask provider", payment_state=state):
+                answer = await self._calls.call(call)
         except Exception as error:
             self._traffic.ended(began_s, well=isinstance(error, OutOfOrder))
             raise

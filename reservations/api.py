@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Header, Path, Response
 
+from chassis import tracing
 from chassis.catalogue import MESSAGES, language
 from chassis.errors import StorageUnavailable
 from chassis.fastpath import reply, running
@@ -163,6 +164,7 @@ def routes() -> APIRouter:
         },
     )
     async def reserve(svc: Svc, request: ReserveRequest) -> Response:
+        tracing.about(request.reservation_id)
         answer = await _answer(svc, await usecases.reserve(svc, request))
         replayed = {"idempotent-replayed": "true"} if answer.replayed else {}
         if answer.status == "pending":
@@ -204,6 +206,7 @@ def routes() -> APIRouter:
     async def cancel(
         svc: Svc, reservation_id: ReservationId, response: Response, manage_token: Token = None
     ) -> ReservationView:
+        tracing.about(reservation_id)
         row = await usecases.cancel(svc, reservation_id, manage_token or "")
         if row.state is State.REFUNDING:
             response.status_code = 202

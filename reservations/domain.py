@@ -5,7 +5,7 @@ Not here: what is called in which state (`saga.py`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import accumulate
 from typing import Any, Final, NamedTuple
@@ -75,11 +75,13 @@ class Parcel:
         key: What the receiver dedupes by; unique.
         payload: The receiver's request.
         tries: How often it was sent in vain.
+        trace: The recorded trace that it continues, by its reservation's id.
     """
 
     key: str
     payload: Mapping[str, Any]
     tries: int
+    trace: Mapping[str, str] = field(default_factory=dict)
 
 
 class Try(NamedTuple):

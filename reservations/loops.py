@@ -6,10 +6,11 @@ from typing import get_args
 
 import structlog
 
+from chassis import tracing
 from chassis.clients import InDoubt, NotSent, Refused
 from chassis.loops import Loop
 from chassis.telemetry import Metrics
-from reservations.domain import Parcel
+from reservations.domain import OPEN, Parcel, Reservation
 from reservations.store import Mark
 from reservations.store.outbox import Kind
 from reservations.usecases import Reservations, recover, write_off
@@ -43,14 +44,17 @@ class Recovery:
     def __init__(self, svc: Reservations, metrics: Metrics) -> None:
         self._svc = svc
         self._open = metrics.gauge("saga_open", "Reservations not at an end.", ("state",))
-        self._pending = metrics.gauge("outbox_pending", "Outbox rows not sent.", ("kind",))
+        by_kind = ("kind",)
+        self._pending = metrics.gauge("outbox_pending", "Outbox rows not sent.", by_kind)
+        self._oldest = metrics.gauge(
+            "outbox_oldest_seconds", "Age of the oldest outbox row not sent; 0 of none.", by_kind
+        )
+        self._dead = metrics.gauge("outbox_dead", "Outbox rows given up for good.", by_kind)
         self._loop = Loop("saga-recovery", self.step, period_s=1.0)
         # Recoveries still under way; removed by themselves when done.
         self._running: set[asyncio.Task[None]] = set()
         # Whether the last look found more than there was room for; written by `step` only.
         self._more = False
-        # Names seen so far, so that a count that falls to nothing shows as 0.
-        self._seen: set[str] = set()
         self.counts: dict[str, int] = {}
 
     def loop(self) -> Loop:
@@ -64,7 +68,7 @@ class Recovery:
         concurrency = svc.settings.recovery_concurrency
         single = svc.settings.orchestrators == 1
         counts, rows = await svc.sagas.look(single=single, limit=4 * concurrency)
-        self._show(counts)
+        self._show(counts, *await svc.outbox.look())
         for kind in get_args(Kind):
             if f"outbox_{kind}" in counts:
                 svc.outbox.wake(kind)
@@ -74,25 +78,31 @@ class Recovery:
                 self._more = True
                 break
             if not svc.drivers.is_running(row.reservation_id):
-                task = svc.drivers.start(row.reservation_id, recover(svc, row))
+                task = svc.drivers.start(row.reservation_id, self._recover(row))
                 self._running.add(task)
                 task.add_done_callback(self._ended)
         return False
+
+    async def _recover(self, row: Reservation) -> None:
+        tracing.about(row.reservation_id)
+        traces = await self._svc.sagas.traces(row)
+        with self._svc.runtime.tracing.continued("saga recovery", traces):
+            await recover(self._svc, row)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if self._more:  # a crowd after a crash is worked off as fast as the callees answer
             self._loop.wake()
 
-    def _show(self, counts: dict[str, int]) -> None:
+    def _show(self, counts: dict[str, int], oldest: dict[str, float], dead: dict[str, int]) -> None:
         self.counts = counts
-        self._seen |= set(counts)
-        for name in sorted(self._seen):
-            if name.startswith("outbox_"):
-                kind = name.removeprefix("outbox_")
-                self._pending.labels(kind).set(counts.get(name, 0))
-            else:
-                self._open.labels(name).set(counts.get(name, 0))
+        now = self._svc.runtime.now().timestamp()
+        for state in OPEN:
+            self._open.labels(state).set(counts.get(state, 0))
+        for kind in get_args(Kind):
+            self._pending.labels(kind).set(counts.get(f"outbox_{kind}", 0))
+            self._oldest.labels(kind).set(now - oldest.get(kind, now))
+            self._dead.labels(kind).set(dead.get(kind, 0))
 
 
 class Outbox:
@@ -146,6 +156,17 @@ class Outbox:
         parcels = await self._svc.outbox.due(kind, limit=_BATCH)
         if not parcels:
             return False
+        traces = {ref: trace for parcel in parcels for ref, trace in parcel.trace.items()}
+        with self._svc.runtime.tracing.continued(f"outbox {kind}", traces):
+            await self._sent(kind, parcels, send)
+        return len(parcels) == _BATCH
+
+    async def _sent(
+        self,
+        kind: Kind,
+        parcels: list[Parcel],
+        send: Callable[[Sequence[Parcel]], Awaitable[dict[str, str]]],
+    ) -> None:
         self._svc.reach("outbox", kind, "before")
         try:
             statuses = await send(parcels)
@@ -157,7 +178,6 @@ class Outbox:
         for key in dead:  # and not one that a cancellation superseded meanwhile
             log.error("outbox_dead", kind=kind, key=key, status=statuses[key])
         self._svc.reach("outbox", kind, "marked")
-        return len(parcels) == _BATCH
 
     def _mark(self, kind: Kind, parcel: Parcel, statuses: dict[str, str]) -> Mark:
         status = statuses.get(parcel.key, "no answer for it")

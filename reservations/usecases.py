@@ -274,10 +274,14 @@ async def drive(svc: Reservations, progress: Progress, *, budget_s: float | None
 
 async def _run_steps(svc: Reservations, progress: Progress, *, inline: bool) -> None:
     while (step := STEPS.get(progress.row.state)) is not None:
-        svc.reach(step.name, "before")
-        arrow = await taken(step, svc.others, progress.row, svc.runtime, inline=inline)
-        svc.reach(step.name, "called")
-        await _commit(svc, progress, arrow)
+        with svc.runtime.tracing.span(
+            f"saga {step.name}", saga_attempt=progress.row.attempt
+        ) as note:
+            svc.reach(step.name, "before")
+            arrow = await taken(step, svc.others, progress.row, svc.runtime, inline=inline)
+            note("saga.state", arrow.target)
+            svc.reach(step.name, "called")
+            await _commit(svc, progress, arrow)
 
 
 async def _commit(svc: Reservations, progress: Progress, arrow: Arrow) -> None:
@@ -306,7 +310,8 @@ async def _notify_inline(svc: Reservations, progress: Progress) -> None:
     parcel = Parcel(str(payload["notification_id"]), payload, 0)
     svc.reach("notice", "before")
     try:
-        statuses = await svc.others.notifications.send([parcel], inline=True)
+        with svc.runtime.tracing.span("saga notify"):
+            statuses = await svc.others.notifications.send([parcel], inline=True)
     except (Refused, NotSent, InDoubt) as error:
         log.info("notice_later", reservation_id=progress.row.reservation_id, error=str(error))
         return

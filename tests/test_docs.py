@@ -181,6 +181,7 @@ def test_every_dependency_has_a_row_with_licence_year_and_reason():
     project = tomllib.loads(read(ROOT / "pyproject.toml"))
     wanted = {
         "At run time": project["project"]["dependencies"],
+        "With the extra `otel`": project["project"]["optional-dependencies"]["otel"],
         "To build": project["dependency-groups"]["build"],
         "To develop and test": project["dependency-groups"]["dev"],
     }

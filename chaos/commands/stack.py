@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -67,7 +68,13 @@ def up_command(say: Say) -> click.Command:
     def up(port: int, data: Path, shop: bool, quiet: bool, as_json: bool) -> None:
         tell = _silent if as_json or quiet else _printer()
         stack = Stack(
-            base_port=port, data=data, shop=shop, quiet=quiet or as_json, tell=tell, say=say
+            base_port=port,
+            data=data,
+            shop=shop,
+            quiet=quiet or as_json,
+            environment=None if shop or quiet or as_json else _coloured(),
+            tell=tell,
+            say=say,
         )
         try:
             asyncio.run(_serve(stack, say, as_json))
@@ -105,12 +112,23 @@ def _announce(stack: Stack, say: Say, as_json: bool) -> None:
         f"ready in {stack.ready_after_s:.1f} s -> {url}",
     )
     click.secho(ready, fg="green", bold=True)
+    ports = " · ".join(f"{name} {stack.url(name).rpartition(':')[2]}" for name in stack.services)
+    at = "" if stack.base_port == 5000 else f" --port {stack.base_port}"
     click.echo(
         say(
-            f"documentación: {url}/docs   datos: {stack.data}   Ctrl-C para terminar",
-            f"documentation: {url}/docs   data: {stack.data}   Ctrl-C to end",
+            f"escuchan {ports}; mira {url} y {url}/docs (API); prueba `python3 dev.py run load{at}` en "
+            f"otra terminal; datos en {stack.data}; Ctrl-C para terminar",
+            f"listening: {ports}; look at {url} and {url}/docs (API); try `python3 dev.py run load{at}` in "
+            f"another terminal; data in {stack.data}; Ctrl-C to end",
         )
     )
+
+
+def _coloured() -> dict[str, str] | None:
+    """Logs in colour on a terminal, which the services cannot see, unless the person has said how they want them."""
+    if sys.stdout.isatty() and not os.environ.get("LOG_FORMAT"):  # noqa: TID251 - what the children inherit
+        return {"LOG_FORMAT": "colour"}
+    return None
 
 
 def _silent(_name: str, _line: str) -> None:

@@ -51,6 +51,10 @@ class OutboxStore:
         now = self._now()
         return await self._run(lambda db: _due(db, kind, now, limit))
 
+    async def look(self) -> tuple[dict[str, float], dict[str, int]]:
+        """By kind: when the oldest row not sent was written (epoch seconds), and how many dead letters there are."""
+        return await self._run(_look)
+
     async def mark(self, marks: Sequence[Mark]) -> list[str]:
         """Record what became of parcels; those that are not PENDING any more are left alone.
 
@@ -72,14 +76,28 @@ class OutboxStore:
 
 def _due(db: Db, kind: Kind, now: float, limit: int) -> list[Parcel]:
     rows = db.execute(
-        """SELECT key, payload, tries FROM outbox AS mine
+        """SELECT key, payload, tries, reservation_id, traceparent
+           FROM outbox AS mine LEFT JOIN trace USING (reservation_id)
            WHERE kind = ?1 AND state = 'PENDING' AND next_at <= ?2 AND (kind = 'capture' OR NOT EXISTS (
                SELECT 1 FROM outbox AS earlier WHERE earlier.reservation_id = mine.reservation_id
                    AND earlier.kind = ?1 AND earlier.state = 'PENDING' AND earlier.id < mine.id))
            ORDER BY next_at, id LIMIT ?3""",
         (kind, now, limit),
     )
-    return [Parcel(row[0], json.loads(row[1]), row[2]) for row in rows]
+    return [
+        Parcel(key, json.loads(payload), tries, {ref: trace} if trace else {})
+        for key, payload, tries, ref, trace in rows
+    ]
+
+
+def _look(db: Db) -> tuple[dict[str, float], dict[str, int]]:
+    # Ids grow with time, so the index of open rows alone says which is the oldest.
+    oldest = db.execute(
+        "SELECT kind, created_at FROM outbox"
+        " WHERE id IN (SELECT MIN(id) FROM outbox WHERE state = 'PENDING' GROUP BY kind)"
+    )
+    dead = db.execute("SELECT kind, COUNT(*) FROM outbox WHERE state = 'DEAD' GROUP BY kind")
+    return dict(oldest.fetchall()), dict(dead.fetchall())
 
 
 def _mark(db: Db, marks: Sequence[Mark], now: float) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from chassis.errors import StorageUnavailable
 from chassis.runtime import Runtime
 from chassis.sqlite import Writer, patient
 from chassis.telemetry import Metrics
@@ -97,7 +98,15 @@ class SagaStore:
             StorageUnavailable: Unknown whether it was stored.
         """
         now, lease = self._now(), (self._owner, self._now() + self._lease_s)
-        return await self._run(lambda db: _accept(db, request, run_id, manage_token, lease, now))
+        carrier = self._runtime.tracing.carrier()
+
+        def transaction(db: Db) -> tuple[Reservation, bool]:
+            row, drives = _accept(db, request, run_id, manage_token, lease, now)
+            if carrier is not None and drives:
+                db.execute("REPLACE INTO trace VALUES (?, ?)", (row.reservation_id, carrier))
+            return row, drives
+
+        return await self._run(transaction)
 
     async def forgo(self, delivery_ids: Sequence[str]) -> None:
         """These deliveries, which were refused while nothing could be stored, start nothing any more (tombstones).
@@ -154,6 +163,17 @@ class SagaStore:
         """
         now = self._now()
         return await self._run(lambda db: (_counts(db), _due(db, now, self._owner, single, limit)))
+
+    async def traces(self, row: Reservation) -> Mapping[str, str]:
+        """The trace that the reservation was accepted in, by its id; nothing where none was recorded."""
+        if not self._runtime.tracing.is_on:
+            return {}
+        wanted = (row.reservation_id,)
+        query = "SELECT reservation_id, traceparent FROM trace WHERE reservation_id = ?"
+        try:
+            return await self._run(lambda db: dict(db.execute(query, wanted).fetchall()))
+        except StorageUnavailable:  # the saga matters more than its trace
+            return {}
 
     async def find(self, reservation_id: str) -> Reservation:
         """One reservation.

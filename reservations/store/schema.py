@@ -30,6 +30,9 @@ CREATE INDEX IF NOT EXISTS saga_try_of ON saga_try (line);
 CREATE TABLE IF NOT EXISTS delivery (
     delivery_id TEXT PRIMARY KEY, reservation_id TEXT, at REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS trace (
+    reservation_id TEXT PRIMARY KEY REFERENCES reservation, traceparent TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS outbox (
     id INTEGER PRIMARY KEY, reservation_id TEXT NOT NULL REFERENCES reservation, kind TEXT NOT NULL
         CHECK (kind IN ('capture', 'notify')),

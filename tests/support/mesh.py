@@ -3,10 +3,11 @@
 import dataclasses
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from fastapi import FastAPI
 
 import gateway.app
 import inventory.app
@@ -30,6 +31,7 @@ class Mesh:
     """Five started apps and a client for each."""
 
     clients: dict[str, httpx.AsyncClient]
+    apps: dict[str, FastAPI] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> httpx.AsyncClient:
         return self.clients[name]
@@ -63,7 +65,7 @@ async def mesh(
     if exit_process is not None:
         effects = dataclasses.replace(effects, exit_process=exit_process)
     async with AsyncExitStack() as stack:
-        clients = {}
+        clients, apps = {}, {}
         for name, module in APPS.items():
             fields = module.Settings.model_fields
             chosen = {
@@ -71,14 +73,14 @@ async def mesh(
                 "chaos_enabled": True,
                 **{key: value for key, value in settings.items() if key in fields},
             }
-            app = module.create_app(module.Settings(**chosen), effects)
+            app = apps[name] = module.create_app(module.Settings(**chosen), effects)
             started[name] = await stack.enter_async_context(serve(app))
             clients[name] = await stack.enter_async_context(
                 httpx.AsyncClient(
                     transport=Wire(name, started), base_url=f"http://{name}", timeout=None
                 )
             )
-        yield Mesh(clients)
+        yield Mesh(clients, apps)
 
 
 class Wire(httpx.AsyncBaseTransport):

@@ -56,6 +56,26 @@ def test_the_shop_does_not_start_without_a_secret(missing):
     assert missing in result.stderr
 
 
+def test_compose_accepts_what_shows_the_mesh_and_keeps_it_on_this_machine():
+    overlay = ROOT / "deploy" / "compose.observability.yaml"
+    result = run(tool("docker-compose"), "-f", str(COMPOSE), "-f", str(overlay), "config")
+    assert (result.returncode, result.stderr) == (0, "")
+    services = yaml.safe_load(result.stdout)["services"]
+    assert set(services) - set(yaml.safe_load(COMPOSE.read_text())["services"]) == {
+        "prometheus",
+        "grafana",
+        "jaeger",
+    }
+    for name, service in services.items():
+        assert all(port["host_ip"] == "127.0.0.1" for port in service["ports"]), name
+        assert service["cap_drop"] == ["ALL"], name
+        for one in service.get("volumes", ()):
+            assert one["type"] == "volume" or Path(one["source"]).is_dir(), name
+    for name in ("gateway", "reservations", "inventory", "payments", "notifications"):
+        assert services[name]["build"]["args"] == {"LOCK": "requirements-otel.lock"}
+        assert services[name]["environment"]["TRACING"] == "otlp"
+
+
 def test_every_service_is_locked_down():
     services = yaml.safe_load(COMPOSE.read_text())["services"]
     for service in services.values():
