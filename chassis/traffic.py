@@ -135,7 +135,9 @@ class Traffic:
         }
 
     def _time(self, attempt: Mapping[str, Any]) -> None:
-        ended = attempt["status"] or attempt["error"]
+        ended = attempt["status"] or attempt.get(
+            "error", ""
+        )  # neither has what is not HTTP and went well
         timed = self.attempts.get(ended)
         if timed is None:
             timed = self.attempts[ended] = [0] * (len(BUCKETS_S) + 1), [0.0]

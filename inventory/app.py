@@ -43,7 +43,7 @@ def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
             inventory = Inventory(store, settings, runtime)
 
             async def serves() -> bool:
-                await store.held()
+                await store.events()
                 return True
 
             chassis.health.checks["store"] = serves

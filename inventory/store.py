@@ -146,9 +146,9 @@ class Store:
         """Every event with its counters."""
         return await self._run(_counts)
 
-    async def held(self) -> dict[str, tuple[int, float]]:
-        """Seats on hold and when the first of the promises ends, by event; events without any are left out."""
-        return await self._run(lambda db: {row[0]: row[1:] for row in db.execute(_HELD)})
+    async def sweep(self, *, before: float, now: float) -> tuple[int, list[tuple[str, int, float]]]:
+        """`expire`; then each event with holds, its seats on hold, and when the first of the promises ends."""
+        return await self._run(lambda db: (_expire(db, before, now), db.execute(_HELD).fetchall()))
 
     async def seats(self, event_id: str) -> list[tuple[str, str, int, str, float | None]]:
         """`(seat, row, number, free|held|sold, until when a held one is promised)` of every seat, best first.

@@ -12,7 +12,7 @@ from chassis.loops import Loop
 from chassis.telemetry import Metrics
 from reservations.domain import OPEN, Parcel, Reservation
 from reservations.store import Mark
-from reservations.store.outbox import Kind
+from reservations.store.outbox import Kind, Waiting
 from reservations.usecases import Reservations, recover, write_off
 from resilience import full_jitter_s
 
@@ -67,8 +67,8 @@ class Recovery:
         await write_off(svc)
         concurrency = svc.settings.recovery_concurrency
         single = svc.settings.orchestrators == 1
-        counts, rows = await svc.sagas.look(single=single, limit=4 * concurrency)
-        self._show(counts, *await svc.outbox.look())
+        counts, rows, waiting = await svc.sagas.look(single=single, limit=4 * concurrency)
+        self._show(counts, waiting)
         for kind in get_args(Kind):
             if f"outbox_{kind}" in counts:
                 svc.outbox.wake(kind)
@@ -85,7 +85,7 @@ class Recovery:
 
     async def _recover(self, row: Reservation) -> None:
         tracing.about(row.reservation_id)
-        traces = await self._svc.sagas.traces(row)
+        traces = await self._svc.outbox.traces(row)
         with self._svc.runtime.tracing.continued("saga recovery", traces):
             await recover(self._svc, row)
 
@@ -94,15 +94,15 @@ class Recovery:
         if self._more:  # a crowd after a crash is worked off as fast as the callees answer
             self._loop.wake()
 
-    def _show(self, counts: dict[str, int], oldest: dict[str, float], dead: dict[str, int]) -> None:
+    def _show(self, counts: dict[str, int], waiting: Waiting) -> None:
         self.counts = counts
         now = self._svc.runtime.now().timestamp()
         for state in OPEN:
             self._open.labels(state).set(counts.get(state, 0))
         for kind in get_args(Kind):
             self._pending.labels(kind).set(counts.get(f"outbox_{kind}", 0))
-            self._oldest.labels(kind).set(now - oldest.get(kind, now))
-            self._dead.labels(kind).set(dead.get(kind, 0))
+            self._oldest.labels(kind).set(now - waiting.oldest.get(kind, now))
+            self._dead.labels(kind).set(waiting.dead.get(kind, 0))
 
 
 class Outbox:

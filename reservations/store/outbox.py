@@ -8,12 +8,13 @@ import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from chassis.errors import StorageUnavailable
 from chassis.runtime import Runtime
 from chassis.sqlite import Writer, patient
 from chassis.telemetry import Metrics
-from reservations.domain import Parcel
+from reservations.domain import Parcel, Reservation
 
 Db = sqlite3.Connection
 Kind = Literal["capture", "notify"]
@@ -34,6 +35,13 @@ class Mark:
     at: float | None = None
 
 
+class Waiting(NamedTuple):
+    """By kind: when the oldest row not sent was written (epoch seconds), and how many dead letters there are."""
+
+    oldest: dict[str, float]
+    dead: dict[str, int]
+
+
 class OutboxStore:
     """Transactions on the outbox; each may be repeated."""
 
@@ -51,9 +59,16 @@ class OutboxStore:
         now = self._now()
         return await self._run(lambda db: _due(db, kind, now, limit))
 
-    async def look(self) -> tuple[dict[str, float], dict[str, int]]:
-        """By kind: when the oldest row not sent was written (epoch seconds), and how many dead letters there are."""
-        return await self._run(_look)
+    async def traces(self, row: Reservation) -> Mapping[str, str]:
+        """The trace that the reservation was accepted in, by its id; nothing where none was recorded."""
+        if not self._runtime.tracing.is_on:
+            return {}
+        wanted = (row.reservation_id,)
+        query = "SELECT reservation_id, traceparent FROM trace WHERE reservation_id = ?"
+        try:
+            return await self._run(lambda db: dict(db.execute(query, wanted).fetchall()))
+        except StorageUnavailable:  # the saga matters more than its trace
+            return {}
 
     async def mark(self, marks: Sequence[Mark]) -> list[str]:
         """Record what became of parcels; those that are not PENDING any more are left alone.
@@ -90,14 +105,15 @@ def _due(db: Db, kind: Kind, now: float, limit: int) -> list[Parcel]:
     ]
 
 
-def _look(db: Db) -> tuple[dict[str, float], dict[str, int]]:
+def waiting(db: Db) -> Waiting:
+    """What waits in the outbox now."""
     # Ids grow with time, so the index of open rows alone says which is the oldest.
     oldest = db.execute(
         "SELECT kind, created_at FROM outbox"
         " WHERE id IN (SELECT MIN(id) FROM outbox WHERE state = 'PENDING' GROUP BY kind)"
     )
     dead = db.execute("SELECT kind, COUNT(*) FROM outbox WHERE state = 'DEAD' GROUP BY kind")
-    return dict(oldest.fetchall()), dict(dead.fetchall())
+    return Waiting(dict(oldest.fetchall()), dict(dead.fetchall()))
 
 
 def _mark(db: Db, marks: Sequence[Mark], now: float) -> list[str]:

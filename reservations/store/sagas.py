@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from chassis.errors import StorageUnavailable
 from chassis.runtime import Runtime
 from chassis.sqlite import Writer, patient
 from chassis.telemetry import Metrics
@@ -18,6 +17,7 @@ from reservations.domain import ARROWS, Errand, Line, Reservation, State, Try
 from reservations.errors import KeyReused, ReservationNotFound
 from reservations.schemas import ReserveRequest
 from reservations.store import history
+from reservations.store.outbox import Waiting, waiting
 from reservations.store.schema import OPEN_SQL
 
 Db = sqlite3.Connection
@@ -154,26 +154,19 @@ class SagaStore:
         waited = Try(now + delay_s, delay_s, None, "wait", "waited", failed.detail)
         await self._run(lambda db: _postpone(db, row, failed, waited, now))
 
-    async def look(self, *, single: bool, limit: int) -> tuple[dict[str, int], list[Reservation]]:
-        """`counts`, and the open rows whose time has come and whose lease is dead, those past the pivot first.
+    async def look(
+        self, *, single: bool, limit: int
+    ) -> tuple[dict[str, int], list[Reservation], Waiting]:
+        """`counts`; the open rows whose time has come and whose lease is dead, those past the pivot first; the outbox.
 
         Args:
             single: Whether this is the only process, so that a foreign lease is dead at once.
             limit: How many at most.
         """
         now = self._now()
-        return await self._run(lambda db: (_counts(db), _due(db, now, self._owner, single, limit)))
-
-    async def traces(self, row: Reservation) -> Mapping[str, str]:
-        """The trace that the reservation was accepted in, by its id; nothing where none was recorded."""
-        if not self._runtime.tracing.is_on:
-            return {}
-        wanted = (row.reservation_id,)
-        query = "SELECT reservation_id, traceparent FROM trace WHERE reservation_id = ?"
-        try:
-            return await self._run(lambda db: dict(db.execute(query, wanted).fetchall()))
-        except StorageUnavailable:  # the saga matters more than its trace
-            return {}
+        return await self._run(
+            lambda db: (_counts(db), _due(db, now, self._owner, single, limit), waiting(db))
+        )
 
     async def find(self, reservation_id: str) -> Reservation:
         """One reservation.

@@ -9,7 +9,7 @@ from chassis import runtime
 from chassis.clients import InDoubt, NotSent, Upstream
 from chassis.telemetry import Metrics
 from chassis.traffic import DURATIONS, WINDOW_S, Traffic
-from resilience import Breaker, Policy, Retry
+from resilience import Breaker, Event, Policy, Retry
 from resilience.testing import After, Script
 
 QUIET = {
@@ -200,3 +200,34 @@ def test_nothing_changes_while_nothing_happens_until_all_of_it_is_forgotten_at_o
             pictures.append(found)
     assert [one["per_s"] for one in pictures] == [0.3, 0.0]
     assert pictures[-1] == QUIET
+
+
+async def test_attempts_are_counted_for_ever_by_how_they_ended():
+    script = Script(FAILED, httpx.ConnectError("no"), FINE, After(0.3, FINE))
+    metrics = Metrics()
+    one = Upstream(
+        "payments", "http://payments:5003", runtime.simulated(1, {"payments": script}), metrics
+    )
+    await ask(one.edge("pay", Policy(retry=Retry(3, base_s=0.001))), 2)
+    await asyncio.sleep(WINDOW_S * 2)
+    (family,) = metrics.attempts.collect()
+    counted = {
+        (one.labels["http_response_status_code"], one.labels["error_type"]): one.value
+        for one in family.samples
+        if one.name.endswith("_count")
+    }
+    assert counted == {("500", ""): 1, ("", "ConnectError"): 1, ("200", ""): 2}
+    within = {
+        one.labels["le"]: one.value
+        for one in family.samples
+        if one.name.endswith("_bucket") and one.labels["http_response_status_code"] == "200"
+    }
+    assert (within["0.25"], within["0.5"], within["+Inf"]) == (1, 2, 2)
+
+
+def test_what_is_not_http_has_no_status_and_is_counted_too():
+    traffic = Traffic(Clock())
+    traffic.on_event(
+        Event("attempt", "provider", 1000.0, {"outcome": "ok", "duration_s": 0.1, "status": None})
+    )
+    assert traffic.picture({}, has_breaker=False)["actual"] == 1.0
