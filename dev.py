@@ -33,6 +33,7 @@ PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 STAMP = VENV / "taquilla-installed.json"
 RUN_LOCK, DEV_LOCK = "requirements.lock", "requirements-dev.lock"
 BENCH_LOCK = "requirements-bench.lock"  # what ours is compared with, in a venv of its own
+CHAOS_LOCK = "requirements-chaos.lock"  # the Chaos Toolkit, in a venv of its own
 
 HELP = """Uso: python3 dev.py ORDEN [argumentos]
 
@@ -45,9 +46,10 @@ HELP = """Uso: python3 dev.py ORDEN [argumentos]
   docs                         escribe de nuevo docs/api.md y las órdenes de las guías
   screenshots                  fotografía la página y /docs, en un minuto; a docs/pictures
   lib                          resilience sola: su rueda en un entorno vacío, y sus pruebas allí
-  ci                           check + test + lib + browser
+  ci                           check + test + lib + browser + los experimentos con Chaos Toolkit
   control [palabras]           rompe una regla y enseña al auditor en rojo: control leaves a tombstone
-  chaos                        la matriz de caos larga: chaos --budget 10m --seed 7 --html matriz.html
+  chaos                        la matriz de caos larga: chaos --budget 10m --seed 7 --html matriz.html; después, los
+                               experimentos con taquilla y con Chaos Toolkit, también con reglas rotas
   bench                        mide políticas, malla y promesas junto a otras, en unos 11 minutos; a docs/benchmarks.md
   bench-all                    lo mismo, y la crecida (con Envoy y nginx) y lo que cuesta crecer
   lock                         vuelve a calcular los ficheros requirements*.lock
@@ -189,6 +191,7 @@ def steps(name: str) -> list[list[str]]:
     test = [[*pytest, "-m", "not browser and not bench"]]
     lib = [[str(PYTHON), "-m", "tests.lib"]]
     browser = [[*pytest, "-m", "browser"]]
+    experiments = [[str(PYTHON), "-m", "tests.experiments"]]
     compile_lock = tool(
         "uv", "pip", "compile", "--universal", "--generate-hashes", "--no-header", "--no-annotate",
         "--python-version", "3.11", "-q",
@@ -212,11 +215,13 @@ def steps(name: str) -> list[list[str]]:
             [str(PYTHON), "-m", "tests.guides.pages"],
         ],
         "lib": lib,
-        "ci": [*check, *test, *lib, *browser],
+        "chaos": [[str(PYTHON), "-m", "chaos", "matrix", "--budget", "10m"], *experiments],
+        "ci": [*check, *test, *lib, *browser, *experiments],
         "lock": [
             [*compile_lock, *project, "-o", RUN_LOCK],
             [*compile_lock, *project, "--group", "dev", "-c", RUN_LOCK, "-o", DEV_LOCK],
             [*compile_lock, "bench/peers.txt", "-c", RUN_LOCK, "-o", BENCH_LOCK],
+            [*compile_lock, "tests/experiments/toolkit.txt", "-o", CHAOS_LOCK],
         ],
     }[name]
 
@@ -228,7 +233,7 @@ def work(name: str, more: Sequence[str]) -> int:
         title = " ".join([Path(command[0]).stem, *command[1:5]])
         say(title)
         began = time.monotonic()
-        extra = more if "pytest" in command or name == "lib" else ()
+        extra = more if "pytest" in command or "matrix" in command or name == "lib" else ()
         code = subprocess.run([*command, *extra], cwd=ROOT, check=False).returncode
         if "pytest" in command and name.startswith("bench") and code == 5:
             say("no hay pruebas de rendimiento en este árbol")
@@ -242,17 +247,27 @@ def work(name: str, more: Sequence[str]) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Dispatch a task; the exit code is the task's."""
     name, more = (arguments[0], arguments[1:]) if arguments else ("help", [])
-    tasks = ("test", "unit", "check", "browser", "docs", "screenshots", "lib", "ci", "lock")
+    tasks = (
+        "test",
+        "unit",
+        "check",
+        "browser",
+        "docs",
+        "screenshots",
+        "lib",
+        "ci",
+        "lock",
+        "chaos",
+    )
     commands = {
         "up": ["chaos", "up"],
         "run": ["chaos"],
-        "chaos": ["chaos", "matrix", "--budget", "10m"],
         "control": ["tests.controls"],
     }
     if name not in (*commands, *tasks, "bench", "bench-all"):
         print(HELP, end="")
         return 0 if name in ("help", "-h", "--help") else 2
-    ensure(RUN_LOCK if name in commands else DEV_LOCK)
+    ensure(RUN_LOCK if name in (*commands, "chaos") else DEV_LOCK)
     if name in commands:
         become([str(PYTHON), "-m", *commands[name], *more])
     if Path(sys.prefix).resolve() != VENV.resolve():

@@ -1,0 +1,51 @@
+"""Every experiment on a real mesh by our own runner, some with a rule broken. By both runners: tests/experiments."""
+
+import asyncio
+
+import pytest
+import pytest_asyncio
+
+from chaos.experiment.files import names
+from chaos.experiment.journal import held
+from tests.experiments.__main__ import CONTROLS, all_by, mesh, ours, red, verdict
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+OURS = names()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def runs():
+    """What came of each; most of it is waiting, so two meshes share the work."""
+    halves = await asyncio.gather(all_by(ours, OURS[::2]), all_by(ours, OURS[1::2]))
+    return halves[0] | halves[1]
+
+
+@pytest.mark.parametrize("name", OURS)
+async def test_an_experiment_holds_and_its_books_are_true(name, runs):
+    ran = runs[name]
+    assert ran.exit_code == 0, ran.output
+    assert held(ran.journal), verdict(ran)
+    assert ran.journal["audit"]["ok"]
+    assert [one["status"] for one in ran.journal["rollbacks"]] in (["succeeded"], [])
+
+
+async def test_what_a_method_wants_to_show_is_seen(runs):
+    """It does not count in the verdict, but an experiment that breaks nothing would hold as well."""
+    missed = [
+        f"{name}: {one['activity']['name']}: {one['output']}"
+        for name, ran in runs.items()
+        for one in ran.journal["run"]
+        if one.get("tolerance_met") is False
+    ]
+    assert missed == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("control", CONTROLS[1:3], ids=lambda one: one.experiment)
+async def test_with_a_rule_broken_it_fails(control):
+    async with mesh(control) as stack:
+        ran = await ours(control.experiment, stack)
+    assert ran.exit_code == 1, ran.output
+    assert not held(ran.journal)
+    assert control.red <= red(ran)
