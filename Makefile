@@ -33,7 +33,7 @@ docs: ## escribe de nuevo docs/api.md y las órdenes de las guías
 screenshots: ## fotografía la página y /docs con Chromium, en un minuto; a docs/pictures
 	@$(PYTHON) dev.py screenshots
 
-chaos: ## la matriz de caos larga: mata, congela y corta mientras se compra, y audita
+chaos: ## la matriz de caos larga, y los experimentos con taquilla y con Chaos Toolkit
 	@$(PYTHON) dev.py chaos $(ARGS)
 
 fuzz: ## lo que nadie enviaría, contra los cinco servicios: make fuzz ARGS="--seed 8"
@@ -54,5 +54,5 @@ audit: ## pregunta por vulnerabilidades conocidas de lo que fijan los requiremen
 lock: ## vuelve a calcular requirements.lock y requirements-dev.lock
 	@$(PYTHON) dev.py lock
 
-ci: ## lo que ejecuta la integración continua: check + test + lib + browser
+ci: ## lo que ejecuta la integración continua: check + test + lib + browser + experimentos
 	@$(PYTHON) dev.py ci

@@ -35,6 +35,7 @@ RUN_LOCK, DEV_LOCK = "requirements.lock", "requirements-dev.lock"
 OTEL_LOCK = "requirements-otel.lock"  # the first one and the extra `otel`
 BENCH_LOCK = "requirements-bench.lock"  # what ours is compared with, in a venv of its own
 AUDIT_LOCK = "requirements-audit.lock"  # pip-audit, likewise
+CHAOS_LOCK = "requirements-chaos.lock"  # the Chaos Toolkit, likewise
 
 HELP = """Uso: python3 dev.py ORDEN [argumentos]
 
@@ -48,9 +49,10 @@ HELP = """Uso: python3 dev.py ORDEN [argumentos]
   screenshots                  fotografía la página y /docs, en un minuto; a docs/pictures
   lib                          resilience sola: su rueda en un entorno vacío, y sus pruebas allí
   fuzz [--calls N] [--seed S]  lo que nadie enviaría, contra los cinco servicios; véase docs/fuzzing.md
-  ci                           check + test + lib + browser
+  ci                           check + test + lib + browser + los experimentos con Chaos Toolkit
   control [palabras]           rompe una regla y enseña al auditor en rojo: control leaves a tombstone
-  chaos                        la matriz de caos larga: chaos --budget 10m --seed 7 --html matriz.html
+  chaos                        la matriz de caos larga: chaos --budget 10m --seed 7 --html matriz.html; después, los
+                               experimentos con taquilla y con Chaos Toolkit, también con reglas rotas
   bench                        mide políticas, malla y promesas junto a otras, en unos 11 minutos; a docs/benchmarks.md
   bench-all                    lo mismo, y la crecida (con Envoy y nginx) y lo que cuesta crecer
   audit [--offline-ok]         pregunta por vulnerabilidades conocidas de lo que fijan los requirements*.lock
@@ -195,11 +197,12 @@ def steps(name: str) -> list[list[str]]:
     test = [[*pytest, "-m", "not browser and not bench"]]
     lib = [[str(PYTHON), "-m", "tests.lib"]]
     browser = [[*pytest, "-m", "browser"]]
+    experiments = [[str(PYTHON), "-m", "tests.experiments"]]
     compile_lock = tool(
         "uv", "pip", "compile", "--universal", "--generate-hashes", "--no-header", "--no-annotate",
         "--python-version", "3.11", "-q",
     )  # fmt: skip
-    project = ["pyproject.toml", "--group", "build"]
+    project, extra = ["pyproject.toml", "--group", "build"], ["--extra", "otel"]
     short = (
         *("policies --write", "gauntlet --write", "limits --svg", "storms --svg"),
         *("mesh --write --svg", "promises --write", "wire --write"),
@@ -225,34 +228,31 @@ def steps(name: str) -> list[list[str]]:
                 *pytest,
                 "-q",
                 "--hypothesis-profile=fuzz",
-                "--timeout=1800",
-                "tests/unit",
-                "-k",
-                "props",
+                *["--timeout=1800", "tests/unit", "-k", "props"],
             ],
         ],
         "lib": lib,
         "audit": [[str(PYTHON), "-m", "tests.advisories"]],
-        "ci": [*check, *test, *lib, *browser],
+        "chaos": [[str(PYTHON), "-m", "chaos", "matrix", "--budget", "10m"], *experiments],
+        "ci": [*check, *test, *lib, *browser, *experiments],
         "lock": [
             [*compile_lock, *project, "-o", RUN_LOCK],
-            [*compile_lock, *project, "--extra", "otel", "-c", RUN_LOCK, "-o", OTEL_LOCK],
-            [
-                *compile_lock,
-                *project,
-                "--extra",
-                "otel",
-                "--group",
-                "dev",
-                "-c",
-                OTEL_LOCK,
-                "-o",
-                DEV_LOCK,
-            ],
+            [*compile_lock, *project, *extra, "-c", RUN_LOCK, "-o", OTEL_LOCK],
+            [*compile_lock, *project, *extra, "--group", "dev", "-c", OTEL_LOCK, "-o", DEV_LOCK],
             [*compile_lock, "bench/peers.txt", "-c", RUN_LOCK, "-o", BENCH_LOCK],
             [*compile_lock, "--group", "pyproject.toml:audit", "-o", AUDIT_LOCK],
+            [*compile_lock, "tests/experiments/toolkit.txt", "-o", CHAOS_LOCK],
         ],
     }[name]
+
+
+_TAKES_MORE = {
+    "fuzz": "tests.fuzz",
+    "lib": "tests.lib",
+    "audit": "tests.advisories",
+    "chaos": "matrix",
+}
+"""Which step further arguments go to, by a word of it; pytest of any other task."""
 
 
 def work(name: str, more: Sequence[str]) -> int:
@@ -262,9 +262,7 @@ def work(name: str, more: Sequence[str]) -> int:
         title = " ".join([Path(command[0]).stem, *command[1:5]])
         say(title)
         began = time.monotonic()
-        extra = (
-            more if ("pytest" in command) != (name == "fuzz") or name in ("lib", "audit") else ()
-        )
+        extra = more if _TAKES_MORE.get(name, "pytest") in command else ()
         code = subprocess.run([*command, *extra], cwd=ROOT, check=False).returncode
         if "pytest" in command and name.startswith("bench") and code == 5:
             say("no hay pruebas de rendimiento en este árbol")
@@ -279,18 +277,17 @@ def main(arguments: Sequence[str]) -> int:
     """Dispatch a task; the exit code is the task's."""
     name, more = (arguments[0], arguments[1:]) if arguments else ("help", [])
     tasks = ("test", "unit", "check", "browser", "docs", "screenshots", "lib", "fuzz", "ci")
-    upkeep = ("lock", "audit", "bench", "bench-all")
+    upkeep = ("lock", "audit", "chaos", "bench", "bench-all")
     commands = {
         "up": ["chaos", "up"],
         "run": ["chaos"],
-        "chaos": ["chaos", "matrix", "--budget", "10m"],
         "control": ["tests.controls"],
     }
     if name not in (*commands, *tasks, *upkeep):
         print(HELP, end="")
         return 0 if name in ("help", "-h", "--help") else 2
     lock = OTEL_LOCK if os.environ.get("TRACING", "off") != "off" else RUN_LOCK
-    ensure(lock if name in commands else DEV_LOCK)
+    ensure(lock if name in (*commands, "chaos") else DEV_LOCK)
     if name in commands:
         become([str(PYTHON), "-m", *commands[name], *more])
     if Path(sys.prefix).resolve() != VENV.resolve():

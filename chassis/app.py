@@ -198,8 +198,7 @@ def build_app(  # noqa: PLR0913 - keyword-only options
     if settings.chaos_enabled:
         tables.append(control_routes())
     who = _who(callers, tables, routers)
-    is_public = chassis.is_public
-    guard = Guard(who, chassis.credentials, settings, is_public=is_public)
+    guard = Guard(who, chassis.credentials, settings, is_public=chassis.is_public)
     # Not `include_router`, which makes every route anew.
     routes = [route for table in tables for route in table.routes]
     app = _App(
@@ -229,7 +228,7 @@ def build_app(  # noqa: PLR0913 - keyword-only options
     app.state.faults, app.state.callers, app.state.guard = chassis.faults, who, guard
     app.state.asked = lambda: (request_id.get(), language.get())
     # A door that is anybody's is plain: browsers have no certificates, and a proxy before it speaks TLS.
-    folder = None if is_public else settings.tls_dir
+    folder = None if chassis.is_public else settings.tls_dir
     app.state.certificates = None if folder is None else Certificates(folder, chassis.name)
     return app
 

@@ -1,9 +1,10 @@
-"""`chaos list|on|off|reset`: the fault switches of a running mesh."""
+"""`chaos list|on|off|reset|run`: the fault switches of a running mesh, and experiments with them."""
 
 from typing import Any
 
 import click
 
+from chaos.commands.experiment import run_command, titles
 from chaos.commands.options import (
     Command,
     Group,
@@ -27,16 +28,19 @@ def chaos_group(say: Say) -> click.Group:
         "chaos",
         say=say,
         help=say(
-            "Enciende y apaga fallos. Un fallo se nombra por su escenario o como servicio/fallo.",
-            "Switches faults on and off. A fault is named by its scenario or as service/fault.",
+            "Enciende y apaga fallos, y hace experimentos. Un fallo se nombra por su escenario o como "
+            "servicio/fallo.",
+            "Switches faults on and off, and runs experiments. A fault is named by its scenario or as "
+            "service/fault.",
         )
         + f"\n\n\b\n{lines}",
         examples="  taquilla chaos on slow-payments --seconds 20 --for 300\n"
         "  taquilla chaos on inventory/lost_reply --probability 0.2\n"
         "  taquilla chaos off slow-payments\n"
-        "  taquilla chaos reset",
+        "  taquilla chaos reset\n"
+        "  taquilla chaos run slow-payments",
     )
-    for command in (_list_command, _on_command, _off_command, _reset_command):
+    for command in (_list_command, _on_command, _off_command, _reset_command, run_command):
         group.add_command(command(say))
     return group
 
@@ -54,10 +58,20 @@ def _list_command(say: Say) -> click.Command:
     @click.option(
         "--active", is_flag=True, help=say("Solo los encendidos.", "Only those that are on.")
     )
+    @click.option(
+        "--experiments",
+        is_flag=True,
+        help=say("En su lugar, los experimentos.", "The experiments instead."),
+    )
     @port_option(say)
     @token_option(say)
     @json_option(say)
-    def list_faults(active: bool, port: int, token: str | None, as_json: bool) -> None:
+    def list_faults(
+        active: bool, experiments: bool, port: int, token: str | None, as_json: bool
+    ) -> None:
+        if experiments:
+            _list_experiments(say, as_json=as_json)
+            return
         mesh = Mesh(port, token)
         found = {service: _ask(mesh, service, "GET", "/chaos", None, say) for service in mesh.ports}
         if as_json:
@@ -69,6 +83,15 @@ def _list_command(say: Say) -> click.Command:
                     click.echo(_line(service, fault, say))
 
     return list_faults
+
+
+def _list_experiments(say: Say, *, as_json: bool) -> None:
+    found = titles(say)
+    if as_json:
+        emit(found)
+        return
+    for name, title in found.items():
+        click.echo(f"{name:<20} {title}")
 
 
 def _line(service: str, fault: dict[str, Any], say: Say) -> str:

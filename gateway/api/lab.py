@@ -9,7 +9,7 @@ from functools import cache
 from typing import Annotated, Any, Final
 
 import httpx
-from fastapi import APIRouter, Body, Path, Request
+from fastapi import APIRouter, Body, Path, Query, Request
 from fastapi.responses import Response
 
 from chaos.faults import SCENARIOS
@@ -18,6 +18,7 @@ from chassis.errors import BadUpstream, NotFound
 from chassis.openapi import answer, refusals
 from gateway import usecases
 from gateway.api.parts import NO_STORE, ServiceName, Svc
+from gateway.clients.auditor import MOST_PATIENT_S, SETTLE_S
 from gateway.errors import (
     UNREACHABLE,
     AuditUnavailable,
@@ -46,6 +47,17 @@ _PASSED_BACK: Final = ("content-type", "retry-after", "idempotent-replayed", "x-
 _NOTHING_ON: Final[dict[str, Any]] = {
     "services": [{"service": "inventory", "reachable": True, "faults": []}]
 }
+
+Patience = Annotated[
+    int,
+    Query(
+        ge=0,
+        le=MOST_PATIENT_S,
+        description="Segundos que la distancia al reposo puede quedarse quieta · Seconds that the "
+        "distance to rest may stand still.",
+        examples=[8],
+    ),
+]
 
 
 @cache
@@ -159,14 +171,15 @@ def trial_routes() -> APIRouter:
     @router.get(
         "/audit",
         summary="¿Cuadran los libros? · Are the books true?",
-        description="El auditor lee las cinco bases de datos y juzga cada invariante; no espera al "
-        "reposo · The auditor reads the five databases and judges every invariant; it does not "
-        "wait for rest.",
+        description="El auditor lee las cinco bases de datos y juzga cada invariante. Espera al "
+        "reposo mientras la malla se acerca y, quieta, `settle_s` segundos más · The auditor reads "
+        "the five databases and judges every invariant. It waits for rest while the mesh comes "
+        "closer and, once it stands still, `settle_s` seconds more.",
         response_description="El veredicto · The verdict",
         responses=refusals(AuditUnavailable),
     )
-    async def audit(svc: Svc) -> AuditReport:
-        return await svc.auditor.audit()
+    async def audit(svc: Svc, settle_s: Patience = SETTLE_S) -> AuditReport:
+        return await svc.auditor.audit(settle_s)
 
     return router
 

@@ -20,7 +20,10 @@ from gateway.schemas import AuditReport, Verdict
 log = structlog.get_logger()
 
 SETTLE_S: Final = 1
-"""How long the distance to rest may stand still before the auditor judges all the same, seconds."""
+"""How long the distance to rest may stand still before the auditor judges all the same, unless it is said, seconds."""
+
+MOST_PATIENT_S: Final = 20
+"""The most that may be said: the audit must end within its limit."""
 
 LIMIT_S: Final = 30.0
 """Longest audit, seconds."""
@@ -32,7 +35,7 @@ _TRUE, _BROKEN = 0, 1  # exit codes of `taquilla audit` that come with a verdict
 
 
 class Auditor:
-    """Asks for audits, one at a time: whoever comes meanwhile gets the answer of the one that runs.
+    """Asks for audits: whoever comes meanwhile gets the answer of one that runs and is at least as patient.
 
     Args:
         data: Folder of the databases, if they are to be seen from here.
@@ -42,33 +45,38 @@ class Auditor:
     def __init__(self, data: Path, runtime: Runtime) -> None:
         self._data = data
         self._runtime = runtime
-        # Set by `audit` and emptied by its own end.
-        self._running: asyncio.Task[AuditReport] | None = None
+        # By patience; set by `audit` and emptied by the end of each.
+        self._running: dict[int, asyncio.Task[AuditReport]] = {}
 
-    async def audit(self) -> AuditReport:
+    async def audit(self, settle_s: int = SETTLE_S) -> AuditReport:
         """A verdict on the books.
+
+        Args:
+            settle_s: How long the distance to rest may stand still before it is judged all the same, seconds.
 
         Raises:
             AuditUnavailable: There are no databases to be seen, or it took too long.
         """
-        if self._running is None:
-            self._running = asyncio.create_task(self._audit(), name="audit")
-            self._running.add_done_callback(self._forget)
-        return await asyncio.shield(self._running)
+        # Whoever runs already and waits at least as long speaks for this one too.
+        patience_s = max((one for one in self._running if one >= settle_s), default=settle_s)
+        if patience_s not in self._running:
+            task = asyncio.create_task(self._audit(settle_s), name=f"audit-{settle_s}")
+            self._running[settle_s] = task
+            task.add_done_callback(lambda _done: self._running.pop(settle_s))
+        return await asyncio.shield(self._running[patience_s])
 
     async def aclose(self) -> None:
-        """End the audit that runs, if one does."""
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.wait([self._running])
+        """End the audits that run, if any does."""
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
 
-    def _forget(self, _done: asyncio.Task[AuditReport]) -> None:
-        self._running = None
-
-    async def _audit(self) -> AuditReport:
+    async def _audit(self, settle_s: int) -> AuditReport:
         began_s = self._runtime.mono()
         command = [sys.executable, "-m", "chaos", "audit", "--json"]
-        command += ["--data", str(self._data), "--settle", str(SETTLE_S)]
+        command += ["--data", str(self._data), "--settle", str(settle_s)]
         try:
             code, said = await self._runtime.run_program(command, LIMIT_S)
         except (TimeoutError, OSError) as error:

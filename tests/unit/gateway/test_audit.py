@@ -106,6 +106,26 @@ async def test_who_asks_meanwhile_gets_the_same_answer_and_who_asks_later_anothe
     assert len(commands) == 2
 
 
+async def test_who_is_less_patient_takes_part_in_an_audit_and_who_is_more_patient_has_one_of_its_own():
+    asked, commands = auditor(invariant("I1"))
+    waiting = [asyncio.ensure_future(asked.audit(8))]
+    await asyncio.sleep(1)  # virtual
+    waiting += [asyncio.ensure_future(asked.audit(settle_s)) for settle_s in (1, 8, 12)]
+    await asyncio.gather(*waiting)
+    assert [command[-1] for command, _ in commands] == ["8", "12"]
+    await asked.audit(1)
+    assert len(commands) == 3, "those that ended are forgotten"
+
+
+@pytest.mark.parametrize(
+    ("settle_s", "status"), [("-1", 422), ("21", 422), ("x", 422), ("20", 503)]
+)
+async def test_patience_has_a_bound(settle_s, status):
+    async with bench(lab=True) as desk:  # whose runtime starts no programs
+        answer = await desk.http.get("/api/lab/audit", params={"settle_s": settle_s})
+    assert answer.status_code == status
+
+
 async def test_one_who_leaves_takes_nobody_s_answer_away():
     asked, commands = auditor(invariant("I1"))
     first, second = (asyncio.ensure_future(asked.audit()) for _ in range(2))
