@@ -118,7 +118,12 @@ def main() -> int:
     if chosen.json:
         print(json.dumps({"machine": machine(), "ceilings": [vars(one) for one in found]}))
         return 0
-    heads = ("processes", "reservations/s", "CPU per request, µs", "p99, ms")
+    heads = (
+        "procesos / processes",
+        "por segundo / per second",
+        "CPU por petición, µs / CPU per request, µs",
+        "p99, ms",
+    )
     rows = [
         [str(one.processes), f"{one.per_s:.0f}", f"{one.cpu_us:.0f}", f"{one.p99_ms:.1f}"]
         for one in found

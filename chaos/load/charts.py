@@ -61,12 +61,21 @@ class Scale:
                     yield tick
 
 
-def round_up(value: float) -> float:
-    """The next 1, 2 or 5 times a power of ten."""
+_STEPS: Final = (1, 2, 5, 10)
+_TOPS: Final = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
+
+
+def round_up(value: float, steps: Sequence[float] = _STEPS) -> float:
+    """The next of these times a power of ten."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
-    return next(step * power for step in (1, 2, 5, 10) if step * power >= value * 0.999)
+    return next(step * power for step in steps if step * power >= value * 0.999)
+
+
+def _upwards(highest: float) -> Scale:
+    """From 0 to a little above the highest value."""
+    return Scale(0.0, round_up(highest * 1.02, _TOPS), float(_HEAD + _PLOT), _HEAD)
 
 
 def log_scale(values: Sequence[float], start: float, end: float) -> Scale:
@@ -94,9 +103,7 @@ def lines(
     values = [value for points in series.values() for _, value in points if value is not None]
     if limit is not None:
         values.append(limit)
-    bottom = float(_HEAD + _PLOT)
-    even = Scale(0.0, round_up(max(values, default=1.0)), bottom, _HEAD)
-    up = log_scale(values, bottom, _HEAD) if is_log else even
+    up = log_scale(values, _HEAD + _PLOT, _HEAD) if is_log else _upwards(max(values, default=1.0))
     parts = [*_frame(across, up, unit)]
     if limit is not None:
         y = up.at(limit)
@@ -113,7 +120,7 @@ def stacks(
 ) -> str:
     """A column for each second, of what came in it; `classes` gives order and colour."""
     highest = max((sum(parts.values()) for parts in columns.values()), default=1)
-    up = Scale(0.0, round_up(highest), float(_HEAD + _PLOT), _HEAD)
+    up = _upwards(highest)
     drawn = [*_frame(across, up, "/s")]
     for second, parts in columns.items():
         x, end, low = across.at(second), across.at(second + 1), 0
@@ -163,7 +170,7 @@ def histogram(
     for low, high, count in spans:
         place = (across.at((low + high) / 2) - _LEFT) / (WIDTH - _RIGHT - _LEFT)
         bins[min(int(place * len(bins)), len(bins) - 1)] += count
-    up = Scale(0.0, round_up(max(bins)), float(_HEAD + _PLOT), _HEAD)
+    up = _upwards(max(bins) * 1.4)  # room for the names of the marks
     wide = (WIDTH - _RIGHT - _LEFT) / len(bins)
     drawn = [
         f'<rect class="c0" x="{_LEFT + number * wide:.1f}" y="{up.at(count):.1f}" width="{wide - 0.6:.1f}" '
@@ -173,7 +180,9 @@ def histogram(
     ]
     drawn += _rules(up, "")
     for tick in across.ticks(12):
-        drawn.append(_text(across.at(tick), _HEAD + _PLOT + 16, f"{_number(tick)}{unit}", "middle"))
+        x = across.at(tick)
+        anchor = "middle" if x < WIDTH - 3 * _RIGHT else "end"
+        drawn.append(_text(x, _HEAD + _PLOT + 16, f"{_number(tick)}{unit}", anchor))
     for number, (title, value) in enumerate(marks.items()):
         x, y = across.at(value), _HEAD + 12 + 14 * (number % 3)
         drawn.append(f'<path class="limit" d="M{x:.1f} {_HEAD}V{_HEAD + _PLOT}"/>')

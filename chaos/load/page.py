@@ -14,7 +14,12 @@ from chaos.texts import Say
 if TYPE_CHECKING:
     from chaos.audit import Report as Verdict
 
-_PHASES: Final = {"closed": "good", "half_open": "warn", "open": "bad"}
+_PHASES: Final = {
+    "closed": ("cerrado", "closed", "good"),
+    "half_open": ("a prueba", "half-open", "warn"),
+    "open": ("abierto", "open", "bad"),
+}
+"""Spanish, English and class."""
 
 _COLOURS: Final = {200: "good", 202: "c1", 429: "warn", 503: "c3", 504: "c4", 0: "bad"}
 """Class by status; whatever is not here has one of its own."""
@@ -129,10 +134,12 @@ def _over_time(report: Report, across: charts.Scale, say: Say) -> Iterator[str]:
         for number, one in seconds.items()
     }
     yield _section(name, "", charts.stacks(name, across, columns, classes))
-    name = say("Útiles por segundo", "Goodput")
+    name = say("Útiles, enviadas y en vuelo", "Goodput, sent and in flight")
     rates = {
-        say("aceptadas", "accepted"): [(n + 0.5, one.accepted.count) for n, one in seconds.items()],
-        say("enviadas", "sent"): [(n + 0.5, one.sent) for n, one in seconds.items()],
+        say("aceptadas/s", "accepted/s"): [
+            (n + 0.5, one.accepted.count) for n, one in seconds.items()
+        ],
+        say("enviadas/s", "sent/s"): [(n + 0.5, one.sent) for n, one in seconds.items()],
         say("en vuelo al final", "in flight at its end"): [
             (n + 1.0, one.in_flight) for n, one in seconds.items()
         ],
@@ -157,10 +164,11 @@ def _services(report: Report, across: charts.Scale, say: Say) -> Iterator[str]:
     rows: dict[str, list[tuple[float, float, str]]] = {}
     for one, end_s in zip(samples, [*(s.at_s for s in samples[1:]), across.high], strict=True):
         for edge, phase in one.breakers.items():
-            rows.setdefault(edge, []).append((one.at_s, end_s, phase))
+            rows.setdefault(edge, []).append((one.at_s, end_s, say(*_PHASES[phase][:2])))
     if rows:
-        name = say("Breakers", "Breakers")
-        yield _section(name, text, charts.lanes(name, across, rows, _PHASES))
+        name = "Breakers"
+        classes = {say(es, en): colour for es, en, colour in _PHASES.values()}
+        yield _section(name, text, charts.lanes(name, across, rows, classes))
 
 
 def _client(report: Report, across: charts.Scale, say: Say) -> Iterator[str]:
@@ -202,10 +210,11 @@ def _latencies(report: Report, say: Say) -> Iterator[str]:
         + "</tr>"
         for name, (histogram, missing) in rows.items()
     )
-    number = say("cuántas", "count")
+    number, name = say("cuántas", "count"), "Percentiles"
     table = (
-        f'<div class="wide"><table><thead><tr><td></td><th scope="col">{number}</th>{head}<th scope="col">max</th>'
-        f"</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<div class="wide" role="region" tabindex="0" aria-label="{name}"><table><thead><tr><td></td>'
+        f'<th scope="col">{number}</th>{head}<th scope="col">max</th></tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
     )
     text = say(
         "Exactos hasta el 0,1 %. «Todas» cuenta a quien no tuvo respuesta, o no se envió, como más lenta que cualquier "
@@ -213,7 +222,6 @@ def _latencies(report: Report, say: Say) -> Iterator[str]:
         "Exact to 0.1 %. “All” counts whoever had no answer, or was not sent, as slower than any other: “–” means "
         "that the percentile falls among those.",
     )
-    name = say("Percentiles", "Percentiles")
     chart = ""
     if whole.accepted.count:
         spans = [(low * 1e3, high * 1e3, n) for low, high, n in whole.accepted.spans()]
@@ -254,10 +262,10 @@ def _ms(seconds: float | None) -> str:
 _STYLE: Final = (
     """<style>
 :root{color-scheme:light dark;--ink:#1c1c22;--paper:#fff;--faint:#d8d8de;--quiet:#5c5c66;--good:#1f7a52;--warn:#8a5a00;
---bad:#b3161f;--fgood:#2f9e6e;--fwarn:#e0a030;--fbad:#c01c28;--c0:#0b65c2;--c1:#3b82c4;--c2:#a33b8f;--c3:#d5720f;
+--bad:#b3161f;--fgood:#2f9e6e;--fwarn:#e0a030;--fbad:#c01c28;--c0:#0b65c2;--c1:#0d8a78;--c2:#a33b8f;--c3:#d5720f;
 --c4:#7a4fc4;--c5:#6b7280;--c6:#8f6b4a;--c7:#4a7d8f;--c8:#9aa05a}
 @media(prefers-color-scheme:dark){:root{--ink:#e6e6ea;--paper:#16161a;--faint:#34343c;--quiet:#a6a6b0;--good:#5fd09a;
---warn:#f0bd5c;--bad:#ff8a8a;--c0:#6cb2ff;--c1:#5a9be0;--c2:#e08ad0;--c3:#ffa64d;--c4:#b596f0;--c5:#9aa1ad}}
+--warn:#f0bd5c;--bad:#ff8a8a;--c0:#6cb2ff;--c1:#45c9b3;--c2:#e08ad0;--c3:#ffa64d;--c4:#b596f0;--c5:#9aa1ad}}
 body{font:15px/1.5 system-ui,sans-serif;margin:0;color:var(--ink);background:var(--paper)}
 main{max-width:1040px;margin:1.5rem auto;padding:0 1rem}h1{font-size:1.6rem;margin:.2rem 0}h2{font-size:1.1rem;
 margin:1.8rem 0 .2rem}h3{font-size:1rem;margin:1rem 0 .2rem}section p{margin:.1rem 0 .5rem;color:var(--quiet)}

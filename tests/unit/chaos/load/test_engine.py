@@ -100,6 +100,23 @@ async def test_a_client_that_comes_late_counts_its_lateness_and_shows_it_apart()
     assert found.sent == found.due == 100
 
 
+class Pausing(Gateway):
+    """The client itself stands still for a second, once; the gateway is as quick as ever."""
+
+    def send(self, wire, told):
+        super().send(wire, told)
+        if len(self.requests) == 50:
+            asyncio.get_running_loop()._jumping.now_s += 1.0
+
+
+async def test_a_pause_of_the_client_itself_is_part_of_the_latencies():
+    """Who should have left during the pause was answered 2 ms after leaving, and all the same a second late."""
+    found = await bought(crowd(100, 2), Pausing())
+    assert found.lag.at(0.7) == pytest.approx(0.4, abs=0.02)
+    for share in (0.6, 0.7, 0.8, 0.9, 0.99):
+        assert found.accepted.at(share) == pytest.approx(found.lag.at(share), abs=0.015), share
+
+
 async def test_who_finds_no_room_is_counted_as_not_sent_and_noted(tmp_path):
     """Never silently left out; and a percentile that may lie among them is not named."""
     path = tmp_path / "j.jsonl"
