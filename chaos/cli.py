@@ -11,8 +11,9 @@ import click
 
 from chaos.commands.audit import audit_command
 from chaos.commands.credentials import credentials_command
-from chaos.commands.crowd import load_command, race_command
+from chaos.commands.crowd import race_command
 from chaos.commands.faults import chaos_group
+from chaos.commands.load import load_command
 from chaos.commands.mail import mail_group
 from chaos.commands.matrix import matrix_command
 from chaos.commands.options import Group

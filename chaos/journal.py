@@ -3,7 +3,8 @@
 A JSONL file. Its first line says when it began (`{"journal": 1, "began_at": <epoch seconds>, "by": "load"}`); every
 other line is an `Entry` without its empty fields, written when its answer came. Times are seconds since `began_at` on
 one monotonic clock, so that no step of the wall clock can turn an order around. A last line that was cut off by a
-crash is ignored.
+crash is ignored. Several processes of one machine may write one journal: they share the clock, and each line is one
+write to a file that is open for appending, which no other write can part.
 
 Outcomes are the three of a history (Jepsen's words): *ok* took effect, *fail* did not and never will by this request,
 *info* may have, now or later. A time-out is never a fail.
@@ -14,7 +15,7 @@ Standard library only: the auditor reads journals and shares no other code with 
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TextIO
@@ -45,8 +46,8 @@ _NO_EFFECT: Final = frozenset(
 )
 """Answers to a reservation that promise: no seat and no money by this request."""
 
-_NEVER_SENT: Final = frozenset({"ConnectError", "ConnectTimeout"})
-"""Failures (httpx's names) before anything was sent."""
+_NEVER_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "NotSent"})
+"""Failures before anything was sent, in httpx's words; of *NotSent* the client had no room for the request."""
 
 _NEVER_STARTED: Final = frozenset({400, 401, 403, 404, 405, 413, 415, 422, 429})
 
@@ -159,20 +160,19 @@ class Journal:
     """A journal being written; one per run. Each line is on its way to the disk when `note` returns.
 
     Args:
-        file: Open for writing text; closed by whoever opened it.
+        file: Open for appending text; closed by whoever opened it.
         clock: Monotonic seconds.
-        began_at: Epoch seconds at this moment.
-        by: Who writes.
+        began_s: The clock when it began.
+
+    Attributes:
+        began_s: The same, for `join`.
     """
 
-    def __init__(
-        self, file: TextIO, *, clock: Callable[[], float], began_at: float, by: str
-    ) -> None:
+    def __init__(self, file: TextIO, *, clock: Callable[[], float], began_s: float) -> None:
         self._file = file
         self._clock = clock
-        self._began_s = clock()
+        self.began_s = began_s
         self.path = Path(file.name)
-        self._write({"journal": VERSION, "began_at": began_at, "by": by})
 
     @classmethod
     @contextmanager
@@ -181,18 +181,41 @@ class Journal:
     ) -> Iterator[Self]:
         """Start a journal at `path`, making its folder; what stood there is replaced."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8") as file:
-            yield cls(file, clock=clock, began_at=began_at, by=by)
+        path.write_bytes(b"")
+        with path.open("a", encoding="utf-8") as file:
+            opened = cls(file, clock=clock, began_s=clock())
+            opened._write({"journal": VERSION, "began_at": began_at, "by": by})
+            yield opened
+
+    @classmethod
+    @contextmanager
+    def join(cls, path: Path, *, clock: Callable[[], float], began_s: float) -> Iterator[Self]:
+        """Write along in a journal that another process of this machine has opened.
+
+        Args:
+            path: Where it is.
+            clock: The same monotonic clock.
+            began_s: The other's `began_s`.
+        """
+        with path.open("a", encoding="utf-8") as file:
+            yield cls(file, clock=clock, began_s=began_s)
 
     def now_s(self) -> float:
         """Seconds since the journal began."""
-        return self._clock() - self._began_s
+        return self._clock() - self.began_s
+
+    def at_s(self, moment_s: float) -> float:
+        """The same of a moment on the clock."""
+        return moment_s - self.began_s
 
     def note(self, entry: Entry) -> None:
         """Write one entry."""
-        given = asdict(entry)
         self._write(
-            {name: given[name] for name in given if given[name] != _DEFAULTS.get(name, ...)}
+            {
+                name: value
+                for name, default in _DEFAULTS.items()
+                if (value := getattr(entry, name)) != default
+            }
         )
 
     def _write(self, line: Mapping[str, Any]) -> None:

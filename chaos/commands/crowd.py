@@ -1,4 +1,4 @@
-"""`load` and `race`: many buyers at once against a running mesh."""
+"""`race`, and how `load` and `race` begin and end."""
 
 import asyncio
 from pathlib import Path
@@ -20,7 +20,7 @@ from chaos.commands.options import (
     token_option,
     unreachable,
 )
-from chaos.commands.outcomes import show_load, show_race
+from chaos.commands.outcomes import show_race
 from chaos.commands.verdict import not_true, show_report
 from chaos.mesh import Mesh, MeshUnreachable
 from chaos.texts import Say
@@ -28,59 +28,13 @@ from chaos.texts import Say
 if TYPE_CHECKING:
     from chaos.audit import Report as AuditReport
     from chaos.journal import Journal
-    from chaos.load import Plan, Report
     from chaos.race import Verdict
 
-_MAX_REQUESTS = 100_000
 
-
-def load_command(say: Say) -> click.Command:
-    """`taquilla load`."""
-
-    @click.command(
-        "load",
-        cls=Command,
-        say=say,
-        help=say(
-            "El Diluvio: muchas reservas a la vez. Con --workers, tantas en vuelo; con --rate, "
-            "tantas por segundo. "
-            "Un 429 no se reintenta: es la respuesta que se busca. Falla (1) si una respuesta "
-            "incumple el contrato "
-            "o el gateway no queda sano.",
-            "The flood: many reservations at once. With --workers, so many in flight; with "
-            "--rate, so many a second. "
-            "A 429 is not retried: it is the answer to see. Fails (1) if an answer breaks the "
-            "contract or the "
-            "gateway is not healthy afterwards.",
-        ),
-        examples="  taquilla load --requests 50 --workers 10\n  taquilla load --rate 30 "
-        "--duration 10 --unique-users",
-    )
-    @_load_options(say)
-    @journal_options(say)
-    @port_option(say)
-    @json_option(say)
-    def load(
-        port: int, as_json: bool, journal_path: Path | None, audits: bool, **chosen: Any
-    ) -> None:
-        plan, mesh, data = _plan(say, **chosen), Mesh(port), data_of(port)
-        _knock(mesh, say)
-        with journal_of("load", journal_path, data) as journal:
-            report = asyncio.run(_flood(mesh, plan, journal))
-        if not as_json:
-            show_load(report, say)
-        verdict = conclude(data, journal, audits=audits, say=say)
-        _end(report.as_json(), verdict, as_json=as_json, say=say)
-        if not report.ok:
-            raise HypothesisFailed(say("el contrato no se cumplió", "the contract was broken"))
-
-    return load
-
-
-def _end(
+def end(
     document: dict[str, Any], verdict: "AuditReport | None", *, as_json: bool, say: Say
 ) -> None:
-    """The audit's part of the output.
+    """The output of a run: as JSON, or what is left to say of its audit.
 
     Raises:
         HypothesisFailed: The books are not true.
@@ -92,73 +46,6 @@ def _end(
         show_report(verdict, say, brief=True)
     if verdict is not None and not verdict.ok:
         raise HypothesisFailed(not_true(verdict, say))
-
-
-async def _flood(mesh: Mesh, plan: "Plan", journal: "Journal | None") -> "Report":
-    from chaos.buyers import Buyers  # noqa: PLC0415 - httpx is slow to import
-    from chaos.load import flood  # noqa: PLC0415
-    from resilience import Runtime  # noqa: PLC0415
-
-    at_once = plan.workers if plan.rate_per_s is None else round(plan.rate_per_s)
-    async with Buyers(mesh.url("gateway"), at_once, journal=journal) as buyers:
-        return await flood(plan, buyers, mesh.url("gateway", "/healthz"), Runtime.real())
-
-
-def _load_options(say: Say) -> Decorator:
-    return together(
-        click.option(
-            "--requests",
-            type=click.IntRange(1, _MAX_REQUESTS),
-            help=say("Cuántas reservas (50 si no se dice).", "How many reservations (default 50)."),
-        ),
-        click.option(
-            "--workers",
-            type=click.IntRange(1, 500),
-            help=say("Cuántas en vuelo (10 si no se dice).", "How many in flight (default 10)."),
-        ),
-        click.option(
-            "--rate",
-            type=click.FloatRange(0, 2000, min_open=True),
-            help=say("Reservas por segundo.", "Reservations a second."),
-        ),
-        click.option(
-            "--duration",
-            type=click.FloatRange(0, 3600, min_open=True),
-            help=say(
-                "Segundos con --rate (10 si no se dice).", "Seconds with --rate (default 10)."
-            ),
-        ),
-        click.option(
-            "--unique-users",
-            is_flag=True,
-            help=say("Un usuario por reserva.", "One user for each reservation."),
-        ),
-        event_option(say),
-    )
-
-
-def _plan(
-    say: Say,
-    requests: int | None,
-    workers: int | None,
-    rate: float | None,
-    duration: float | None,
-    **same: Any,
-) -> "Plan":
-    from chaos.load import Plan  # noqa: PLC0415 - httpx is slow to import
-
-    if rate is None:
-        if duration is not None:
-            raise click.UsageError(say("--duration necesita --rate", "--duration needs --rate"))
-        return Plan(requests=requests or 50, workers=workers or 10, rate_per_s=None, **same)
-    if workers is not None or (requests is not None and duration is not None):
-        raise click.UsageError(
-            say(
-                "--rate va con --duration o --requests", "--rate goes with --duration or --requests"
-            )
-        )
-    count = requests or max(1, round(rate * (duration or 10)))
-    return Plan(requests=min(count, _MAX_REQUESTS), workers=0, rate_per_s=rate, **same)
 
 
 def race_command(say: Say) -> click.Command:
@@ -191,13 +78,13 @@ def race_command(say: Say) -> click.Command:
         **chosen: Any,
     ) -> None:
         mesh, data = Mesh(port, token), data_of(port)
-        _knock(mesh, say)
+        knock(mesh, say)
         with journal_of("race", journal_path, data) as journal:
             verdict = _run_race(mesh, journal, say, **chosen)
         if not as_json:
             show_race(verdict, say)
         report = conclude(data, journal, audits=audits, say=say)
-        _end(verdict.as_json(), report, as_json=as_json, say=say)
+        end(verdict.as_json(), report, as_json=as_json, say=say)
         if not verdict.ok:
             raise HypothesisFailed(say("la carrera no fue limpia", "the race was not clean"))
 
@@ -253,7 +140,12 @@ async def _race(
         return await race.run(count, seats)
 
 
-def _knock(mesh: Mesh, say: Say) -> None:
+def knock(mesh: Mesh, say: Say) -> None:
+    """Is there a gateway?
+
+    Raises:
+        Unreachable: Nothing answers.
+    """
     try:
         mesh.call("gateway", "GET", "/healthz")
     except MeshUnreachable as error:

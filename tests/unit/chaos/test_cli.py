@@ -119,6 +119,13 @@ def test_help_speaks_both_languages_and_teaches():
         ["load", "--duration", "3"],
         ["load", "--rate", "3", "--workers", "2"],
         ["load", "--requests", "0"],
+        ["load", "--arrivals", "poisson"],
+        ["load", "--seed", "3"],
+        ["load", "--rate", "5", "--seed", "3"],
+        ["load", "--workers", "2", "--processes", "3"],
+        ["load", "--rate", "5", "--requests", "9", "--duration", "3"],
+        ["load", "--rate", "20000", "--duration", "11"],
+        ["load", "--rate", "1", "--requests", "3601"],
         ["up", "--port", "70000"],
     ],
 )
@@ -182,6 +189,20 @@ def test_load_reports_and_passes(mesh):
     counts = {one["code"]: one["count"] for one in report["outcomes"]}
     assert counts == {"confirmed": 30, "sold_out": 10}
     assert invoke("load", "--requests", "3", "--port", mesh).exit_code == 0
+
+
+def test_load_draws_a_page_where_it_can_be_written(mesh, tmp_path):
+    page = tmp_path / "new" / "load.html"
+    arguments = ("--rate", "50", "--requests", "20", "--port", mesh)
+    result = invoke("load", *arguments, "--html", str(page))
+    assert result.exit_code == 0, result.output
+    assert str(page) in result.output
+    assert "20 reservas" in result.output
+    assert '<html lang="es">' in page.read_text(encoding="utf-8")
+    FakeMesh.told.clear()
+    refused = invoke("load", *arguments, "--html", str(page / "below.html"))
+    assert refused.exit_code == 2
+    assert not [told for told in FakeMesh.told if told[1] == "/api/reserve"], "nothing was bought"
 
 
 def test_race_passes_and_fails_by_exit_code(mesh):
