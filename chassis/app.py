@@ -185,15 +185,6 @@ def build_app(  # noqa: PLR0913 - keyword-only options
         specs: Name to address of every spec on the docs page; the own one by default.
     """
     settings = chassis.settings
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> Any:
-        try:
-            async with service() as svc:
-                yield {"svc": svc}
-        finally:
-            chassis.runtime.tracing.close()
-
     tables = [problem_routes(), *routers, health_routes(), docs_routes()]
     if settings.chaos_enabled:
         tables.append(control_routes())
@@ -205,7 +196,7 @@ def build_app(  # noqa: PLR0913 - keyword-only options
         title=f"Taquilla · {chassis.name}",
         summary=summary,
         version="1",
-        lifespan=lifespan,
+        lifespan=_lifespan(chassis, service),
         docs_url=None,
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},
@@ -231,6 +222,18 @@ def build_app(  # noqa: PLR0913 - keyword-only options
     folder = None if chassis.is_public else settings.tls_dir
     app.state.certificates = None if folder is None else Certificates(folder, chassis.name)
     return app
+
+
+def _lifespan(chassis: Chassis, service: Callable[[], AbstractAsyncContextManager[object]]) -> Any:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> Any:
+        try:
+            async with service() as svc:
+                yield {"svc": svc}
+        finally:
+            chassis.runtime.tracing.close()
+
+    return lifespan
 
 
 class _App(FastAPI):

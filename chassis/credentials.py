@@ -3,7 +3,7 @@
 A token is `tq.CALLER.SECRET`, another one for every pair of caller and callee: who is called learns nothing that opens
 any other door. A callee has digests only, compared in constant time, so its file lets nobody pretend to be a caller.
 
-Source of the format: docs/adr/0019. Not here: who may call what (`chassis.identity`); making the files
+Source of the format: docs/adr/0017. Not here: who may call what (`chassis.identity`); making the files
 (`chaos.credentials`).
 """
 

@@ -7,7 +7,7 @@ Each service's `app.py` says of each of its routes who may call it; a route of w
 students call services with curl, a call without a token passes unless SERVICE_AUTH=required; one that shows a token is
 judged by it. What no rule knows is for callers with a valid token only, so that nothing opens by being forgotten.
 
-Source: RFC 6750 §2.1, §3.1; docs/adr/0019.
+Source: RFC 6750 §2.1, §3.1; docs/adr/0017.
 """
 
 import hashlib

@@ -6,7 +6,7 @@ nobody else's certificate for it, wherever it listens, and a caller's token coun
 A folder has `ca.pem`, and for its service `NAME.pem` (with what leads to the authority) and `NAME.key`. They are read
 when the process starts.
 
-Source: RFC 9525 §6.3 (names to match); docs/adr/0019.
+Source: RFC 9525 §6.3 (names to match); docs/adr/0017.
 """
 
 import ssl
