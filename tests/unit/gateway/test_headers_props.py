@@ -13,8 +13,9 @@ import httpx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis.catalogue import LANGUAGES, negotiate
+from chassis.catalogue import LANGUAGES
 from chassis.idempotency import USABLE_KEY
+from chassis.languages import negotiate
 from tests.contract.test_openapi import document
 from tests.support.machines import Life, budget
 from tests.unit.gateway.conftest import bench, confirmed
