@@ -135,9 +135,8 @@ class Traffic:
         }
 
     def _time(self, attempt: Mapping[str, Any]) -> None:
-        ended = attempt["status"] or attempt.get(
-            "error", ""
-        )  # neither has what is not HTTP and went well
+        # What is not HTTP and went well has neither.
+        ended = attempt["status"] or attempt.get("error", "")
         timed = self.attempts.get(ended)
         if timed is None:
             timed = self.attempts[ended] = [0] * (len(BUCKETS_S) + 1), [0.0]
