@@ -105,6 +105,16 @@ def test_one_of_ours_speaks_two_languages_and_its_faults_end_by_themselves(name)
 
 
 @every_one
+def test_one_of_ours_does_not_hold_where_its_switches_are_locked(name):
+    """Nothing would be broken then, and nothing proved."""
+    refused = {"status": 401, "body": '{"code": "unauthorized", "status": 401}'}
+    found = read(find(name), {})
+    locked = [one for one in found.probes if one.headers.get("Authorization")]
+    assert locked
+    assert not any(one.tolerance.met_by(refused) for one in locked)
+
+
+@every_one
 def test_one_of_ours_judges_the_promise_and_not_only_that_somebody_answers(name):
     probes = read(find(name), {}).probes
     last = probes[-1]
