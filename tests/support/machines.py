@@ -13,7 +13,7 @@ from chassis.errors import StorageUnavailable
 from resilience.testing import VirtualTimeLoop
 
 LONG = "fuzz"
-"""The profile of long runs: `pytest --hypothesis-profile fuzz --hypothesis-seed N`."""
+"""The profile of long runs: `pytest -p tests.support.machines --hypothesis-profile fuzz`."""
 
 TRIES = 3
 """How often a store tries a transaction whose outcome is unknown."""
