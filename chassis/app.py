@@ -37,6 +37,7 @@ from chassis.identity import (
     with_security,
 )
 from chassis.mutual import Certificates
+from chassis.openapi import AT_THE_DOOR, add_refusals, refusals
 from chassis.problems import ProblemMiddleware, problem_routes
 from chassis.requests import BodyLimitMiddleware, RequestContextMiddleware, request_id
 from chassis.runtime import Runtime
@@ -237,10 +238,16 @@ def _lifespan(chassis: Chassis, service: Callable[[], AbstractAsyncContextManage
 
 
 class _App(FastAPI):
-    """FastAPI whose document says what the guard does."""
+    """FastAPI whose document says what the guard does, and what is said at the door."""
 
     def openapi(self) -> dict[str, Any]:
-        return with_security(super().openapi(), self.state.callers, self.state.guard)
+        if self.openapi_schema is None:
+            document, said = super().openapi(), refusals(*AT_THE_DOOR, always=())
+            for operations_at in document["paths"].values():
+                for operation in operations_at.values():
+                    add_refusals(operation, said)
+            with_security(document, self.state.callers, self.state.guard)
+        return super().openapi()
 
 
 def _who(

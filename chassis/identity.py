@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from chassis.credentials import Credentials
 from chassis.errors import Forbidden, Unauthorized
 from chassis.mutual import CERTIFIED
-from chassis.openapi import refusals
+from chassis.openapi import add_refusals, refusals
 from chassis.settings import ServiceSettings
 
 OPERATOR: Final = "operator"
@@ -214,20 +214,10 @@ def with_security(document: dict[str, Any], callers: Callers, guard: Guard) -> d
                 continue
             is_guarded = True
             operation["security"] = [*([] if guard.demands(name) else [{}]), {_SCHEME: []}]
-            for status, answer in said.items():
-                known = operation["responses"].setdefault(str(status), answer)
-                _say_too(known, answer)
+            add_refusals(operation, said)
     if is_guarded:
         document.setdefault("components", {})["securitySchemes"] = {_SCHEME: dict(_SECURITY)}
     return document
-
-
-def _say_too(known: dict[str, Any], answer: Mapping[str, Any]) -> None:
-    """Let a documented status tell of one more refusal."""
-    if answer["description"] not in known["description"]:
-        known["description"] += f" · {answer['description']}"
-    for media, content in answer["content"].items():
-        known["content"][media]["examples"].update(content["examples"])
 
 
 def _shown(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:

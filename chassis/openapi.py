@@ -4,18 +4,22 @@ Texts of refusals come from the one catalogue; prose of an operation is "españo
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 from types import MappingProxyType
 from typing import Any, Final
 
 from chassis.catalogue import LANGUAGES, PROBLEMS, Language
 from chassis.errors import (
     DeadlineGone,
+    HeadersTooLarge,
     InvalidRequest,
     MalformedJson,
+    MalformedRequest,
     Overloaded,
     PayloadTooLarge,
     ServiceError,
     UnsupportedMediaType,
+    UriTooLong,
 )
 from chassis.reasons import validation_errors
 
@@ -29,6 +33,13 @@ ALWAYS: Final[tuple[type[ServiceError], ...]] = (
     DeadlineGone,
 )
 """Refusals of every operation that the Shield guards, whatever it does."""
+
+AT_THE_DOOR: Final[tuple[type[ServiceError], ...]] = (
+    MalformedRequest,
+    UriTooLong,
+    HeadersTooLarge,
+)
+"""What any request may hear before anybody knows for which operation it is (`chassis.connections`)."""
 
 PROBLEM_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
@@ -52,6 +63,8 @@ _EXTENSIONS: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType(
         "event_not_found": {"event_id": "concert-99"},
         "price_changed": {"price": "50.00 USD", "price_minor": 5000, "currency": "USD"},
         "payload_too_large": {"limit_bytes": 65_536},
+        "uri_too_long": {"limit_bytes": 8192},
+        "headers_too_large": {"limit_fields": 100, "limit_bytes": 32_768},
         "user_busy": {"limit": 4},
     }
 )
@@ -122,6 +135,18 @@ def refusals(
                 "value": _problem(error, lang),
             }
     return by_status
+
+
+def add_refusals(operation: dict[str, Any], said: Mapping[int | str, Mapping[str, Any]]) -> None:
+    """Let an operation of a document tell of further refusals, `said` as `refusals` gives them; again is no change."""
+    for status, answer in said.items():
+        known = operation["responses"].setdefault(str(status), deepcopy(answer))
+        known.setdefault("content", {})
+        for media, content in answer["content"].items():
+            examples = known["content"].setdefault(media, deepcopy(content))["examples"]
+            if not content["examples"].keys() <= examples.keys():
+                known["description"] += f" · {answer['description']}"
+                examples.update(content["examples"])
 
 
 def _problem(error: type[ServiceError], lang: Language) -> dict[str, object]:
