@@ -16,9 +16,7 @@ MAX_AMOUNT_MINOR: Final = 100_000_000
 SPACES: Final = r"\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 """Control characters and whatever Unicode takes for space, as the inside of a character class."""
 
-UNSEEN: Final = (
-    r"\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\uffff"
-)
+UNSEEN: Final = r"\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\uffff"
 """Marks that reverse what follows, or that nobody sees; likewise. Halves of surrogate pairs are no JSON here."""
 
 

@@ -137,8 +137,7 @@ def _is_about_itself(refused: Refused) -> bool:
 
 
 def _token(token: str | None) -> dict[str, str]:
-    # What no header of ours could carry is no token of ours.
-    return {"x-manage-token": token} if token and token.isascii() and token.isprintable() else {}
+    return {"x-manage-token": token} if token else {}
 
 
 def _understood(body: dict[str, Any]) -> dict[str, Any]:

@@ -87,7 +87,11 @@ async def test_whoever_interrupts_a_run_leaves_nothing_broken(mesh, file, number
     path = file(method=[action("rompe · break", "/break", pauses={"after": 60})])
     command = ["-m", "chaos", "chaos", "run", path, "--port", mesh, "--json"]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *(sys.executable, *command),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        # Shells start what runs in the background deaf to Ctrl-C, and so would be whatever these tests start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     await until(lambda: any(path == "/break" for _, path, _ in FakeMesh.told), 15)
     process.send_signal(number)

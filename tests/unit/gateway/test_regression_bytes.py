@@ -3,17 +3,17 @@
 import httpx
 import pytest
 
-from tests.unit.gateway.conftest import bench, confirmed, refusal, says
+from tests.unit.gateway.conftest import bench, confirmed, says
 
 NOT_ASCII = {"x-manage-token": "é".encode("latin-1")}
 
 
 async def test_a_token_that_is_not_ascii_is_nobodys():
     """It used to be a 500: httpx takes no such text for a header."""
-    async with bench(refusal(403, "not_yours")) as desk:
+    async with bench(confirmed()) as desk:
         answer = await desk.http.post("/api/reservations/r1/cancel", headers=NOT_ASCII)
-        assert (answer.status_code, answer.json()["code"]) == (403, "not_yours")
-        assert "x-manage-token" not in desk.reservations.requests[0].headers
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+        assert desk.reservations.requests == []
 
 
 async def test_a_header_that_is_not_ascii_is_not_relayed():
@@ -26,7 +26,7 @@ async def test_a_header_that_is_not_ascii_is_not_relayed():
     async with bench(confirmed(), lab=True, inventory=httpx.MockTransport(inventory)) as desk:
         answer = await desk.http.get("/svc/inventory/events", headers={"accept": b"text/\xe9"})
         assert answer.status_code == 200
-        assert "\xe9" not in there[0].headers["accept"]
+        assert "accept" not in there[0].headers
 
 
 @pytest.mark.parametrize("path", ["%00", "a%3Fb", "x%0DEvil:%201", "%FF%FE", "a%2Fb", ""])

@@ -296,7 +296,7 @@ class Sagas(RuleBasedStateMachine):
             await asyncio.sleep(seconds)
             return await self.life.it.sagas[who].look(single=True, limit=99)
 
-        counts, due = self.life.run(call())
+        counts, due, _ = self.life.run(call())
         is_open = [one for one in self.rows.values() if one.state in OPEN]
         assert sum(counts.get(state, 0) for state in OPEN) == len(is_open)
         assert {row.reservation_id for row in due} <= set(self.rows)

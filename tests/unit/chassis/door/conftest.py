@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from types import SimpleNamespace
 
 import httpx
@@ -13,6 +14,7 @@ from fastapi.responses import JSONResponse
 
 from chassis import runtime
 from chassis.app import Admission, Chassis, build_app
+from chassis.connections import Guarded
 from chassis.settings import ServiceSettings
 from resilience import Limit
 from tests.support import until
@@ -50,6 +52,15 @@ class Work:
         return router
 
 
+class NobodyThere(Guarded):
+    """The protocol without its door."""
+
+    def on_headers_complete(self) -> None:
+        if self.check_head():
+            super().on_headers_complete()
+            self.headers = []
+
+
 @pytest.fixture
 def open_service():
     """`async with open_service(admission) as far`: a service behind uvicorn, with `far.work` and `far.http`."""
@@ -73,7 +84,9 @@ def open_service():
         config = uvicorn.Config(
             app,
             port=0,
-            http=app.state.door.protocol() if at_the_door else "httptools",
+            http=app.state.door.protocol()
+            if at_the_door
+            else partial(NobodyThere, app.state.door.connections),
             log_level="critical",
             lifespan="on",
             server_header=False,
