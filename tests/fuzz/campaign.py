@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import httpx
 
 from chaos.stack import Stack
 from tests.fuzz.hooks import INSTEAD, SERVICES
-from tests.support import free_base_port
+from tests.support import free_base_port, until
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -67,10 +68,8 @@ class Seen:
         return sum(self.codes[code] for code in INSTEAD)
 
 
-async def campaign(
-    service: str, *, calls: int | None, seed: int, kinds: tuple[bool, ...], tell
-) -> tuple:
-    """Fuzz one service: so many calls per kind (faults off, on); None is the shortest run there is.
+async def campaign(service: str, *, calls: Mapping[bool, int | None], seed: int, tell) -> tuple:
+    """Fuzz one service: so many calls with faults off (False) and on (True); None is the shortest run there is.
 
     Returns:
         A `Seen` per kind, and what the audit found (empty: it is green).
@@ -81,17 +80,18 @@ async def campaign(
         async with Stack(base_port=port, data=data, max_backoff_s=0.2) as stack:
             document = await _read(stack.url(service, "/openapi.json"))
             operations = sum(len(methods) for methods in document["paths"].values())
-            for faults in kinds:
+            for faults, wanted in calls.items():
                 found = Seen(service, faults, operations)
                 seen.append(found)
-                while found.calls.total() < (calls or 1) and len(found.findings) < 200:
+                while found.calls.total() < (wanted or 1) and len(found.findings) < 200:
                     number = 2 * seed + faults + 1000 * found.rounds
                     before = found.calls.total()
-                    code = await _round(found, Path(folder), port, number, calls)
+                    await _calm(stack)
+                    code = await _round(found, Path(folder), port, number, wanted)
                     found.rounds += 1
                     tell(
                         f"{service} faults={'on' if faults else 'off'} seed={number}: "
-                        f"{found.calls.total()}/{calls or 1} calls, findings {len(found.findings)}"
+                        f"{found.calls.total()}/{wanted or 1} calls, findings {len(found.findings)}"
                     )
                     if code not in (0, 1) or found.calls.total() == before:
                         found.findings.append(f"schemathesis ended with {code}")
@@ -154,9 +154,17 @@ async def _read(url: str) -> dict:
 
 
 async def _calm(stack: Stack) -> None:
+    """Every fault off, and whoever was killed is back."""
     async with httpx.AsyncClient(timeout=10) as http:
-        for service in SERVICES:
-            await http.delete(stack.url(service, "/chaos"))
+
+        async def are_calm() -> bool:
+            try:
+                answers = [await http.delete(stack.url(one, "/chaos")) for one in SERVICES]
+            except httpx.TransportError:
+                return False
+            return all(answer.is_success for answer in answers)
+
+        await until(are_calm, 30)
 
 
 async def _audit(service: str, data: Path) -> list[str]:
