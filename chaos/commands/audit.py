@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -182,9 +182,12 @@ def journal_of(by: str, path: Path | None, data: Path | None) -> Iterator[journa
     if where is None:
         yield None
         return
-    with journal.Journal.open(
-        where, clock=Runtime.real().clock, began_at=began_at, by=by
-    ) as opened:
+    opening = journal.Journal.open(where, clock=Runtime.real().clock, began_at=began_at, by=by)
+    with ExitStack() as stack:
+        try:
+            opened = stack.enter_context(opening)
+        except OSError as error:
+            raise click.BadParameter(str(error), param_hint="--journal") from error
         yield opened
 
 

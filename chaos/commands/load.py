@@ -14,6 +14,7 @@ from chaos.commands.options import (
     Decorator,
     HypothesisFailed,
     Unreachable,
+    admin_token_option,
     event_option,
     json_option,
     port_option,
@@ -63,16 +64,18 @@ def load_command(say: Say) -> click.Command:
     @_load_options(say)
     @journal_options(say)
     @port_option(say)
+    @admin_token_option(say)
     @json_option(say)
     def load(
         port: int,
+        token: str | None,
         as_json: bool,
         html: Path | None,
         journal_path: Path | None,
         audits: bool,
         **chosen: Any,
     ) -> None:
-        plan, mesh, data = plan_of(say, **chosen), Mesh(port), data_of(port)
+        plan, mesh, data = plan_of(say, **chosen), Mesh(port, token), data_of(port)
         knock(mesh, say)
         if html is not None:
             _make(html)

@@ -13,9 +13,6 @@ ASKED: Final = ("gateway", "reservations")
 """Services that call others, and so have breakers."""
 
 _LIMIT_S: Final = 2.0
-_REQUEST: Final = (
-    f"GET /readyz?verbose=1 HTTP/1.1\r\nHost: {LOOPBACK}\r\nContent-Length: 0\r\n\r\n".encode()
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +42,15 @@ class Gauges:
     Args:
         ports: Local port by service.
         clock: Monotonic seconds.
+        token: The operator's, which a shop demands.
     """
 
-    def __init__(self, ports: Mapping[str, int], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, ports: Mapping[str, int], clock: Callable[[], float], token: str | None
+    ) -> None:
+        lines = ["GET /readyz?verbose=1 HTTP/1.1", f"Host: {LOOPBACK}", "Content-Length: 0"]
+        lines += [f"Authorization: Bearer {token}"] if token else []
+        self._request = "\r\n".join([*lines, "", ""]).encode()
         self._clients = {
             service: Client(LOOPBACK, ports[service], clock, _LIMIT_S)
             for service in ASKED
@@ -74,7 +77,7 @@ class Gauges:
     async def _live(self, client: Client) -> dict[str, Any]:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         # Who looks may be gone before the answer comes.
-        client.send(_REQUEST, lambda told: None if answer.done() else answer.set_result(told))
+        client.send(self._request, lambda told: None if answer.done() else answer.set_result(told))
         try:
             live = json.loads((await answer).body)["live"]
         except (ValueError, KeyError, TypeError):

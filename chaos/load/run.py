@@ -128,7 +128,7 @@ class Flood:
 
     async def _watch(self) -> None:
         """Each second: look at the services, and show what the second came to."""
-        gauges = Gauges(self._mesh.ports, self._runtime.clock)
+        gauges = Gauges(self._mesh.ports, self._runtime.clock, self._mesh.token)
         progress = Progress(self._plan, whole=self._whole)
         try:
             while True:

@@ -205,6 +205,17 @@ def test_load_draws_a_page_where_it_can_be_written(mesh, tmp_path):
     assert not [told for told in FakeMesh.told if told[1] == "/api/reserve"], "nothing was bought"
 
 
+@pytest.mark.parametrize("command", ["load", "race"])
+def test_a_journal_that_cannot_be_written_is_said_before_anything_is_bought(
+    mesh, tmp_path, command
+):
+    (tmp_path / "file").touch()
+    FakeMesh.told.clear()
+    refused = invoke(command, "--port", mesh, "--journal", str(tmp_path / "file" / "j.jsonl"))
+    assert (refused.exit_code, "--journal" in refused.output) == (2, True)
+    assert not [told for told in FakeMesh.told if told[1] == "/api/reserve"]
+
+
 def test_race_passes_and_fails_by_exit_code(mesh):
     result = invoke("race", "--buyers", "8", "--port", mesh, "--json")
     assert result.exit_code == 0, result.output
