@@ -115,6 +115,15 @@ def test_one_of_ours_does_not_hold_where_its_switches_are_locked(name):
 
 
 @every_one
+def test_one_of_ours_shows_the_labs_token_wherever_one_may_be_needed(name):
+    found = read(find(name), {"CHAOS_TOKEN": "a-token"})
+    asked = [*found.probes, *found.method, *found.rollbacks]
+    lab = [one for one in asked if "/api/lab/" in one.url]
+    assert len(lab) >= 3
+    assert {one.headers.get("Authorization") for one in lab} == {"Bearer a-token"}
+
+
+@every_one
 def test_one_of_ours_judges_the_promise_and_not_only_that_somebody_answers(name):
     probes = read(find(name), {}).probes
     last = probes[-1]
