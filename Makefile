@@ -39,7 +39,7 @@ chaos: ## la matriz de caos larga, y los experimentos con taquilla y con Chaos T
 fuzz: ## lo que nadie enviaría, contra los cinco servicios: make fuzz ARGS="--seed 8"
 	@$(PYTHON) dev.py fuzz $(ARGS)
 
-bench: ## mide políticas, malla y promesas junto a otras, en unos 11 minutos; a docs/benchmarks.md
+bench: ## mide políticas, malla y promesas junto a otras, en unos 10 minutos; a docs/benchmarks.md
 	@$(PYTHON) dev.py bench $(ARGS)
 
 bench-all: ## lo mismo, y la crecida (con Envoy y nginx) y lo que cuesta crecer

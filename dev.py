@@ -53,7 +53,7 @@ HELP = """Uso: python3 dev.py ORDEN [argumentos]
   control [palabras]           rompe una regla y enseña al auditor en rojo: control leaves a tombstone
   chaos                        la matriz de caos larga: chaos --budget 10m --seed 7 --html matriz.html; después, los
                                experimentos con taquilla y con Chaos Toolkit, también con reglas rotas
-  bench                        mide políticas, malla y promesas junto a otras, en unos 11 minutos; a docs/benchmarks.md
+  bench                        mide políticas, malla y promesas junto a otras, en unos 10 minutos; a docs/benchmarks.md
   bench-all                    lo mismo, y la crecida (con Envoy y nginx) y lo que cuesta crecer
   audit [--offline-ok]         pregunta por vulnerabilidades conocidas de lo que fijan los requirements*.lock
   lock                         vuelve a calcular los ficheros requirements*.lock
