@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from chassis.errors import InvalidRequest
+from chassis.errors import InvalidRequest, ServiceError
 from chassis.openapi import answer, refusals
 from chassis.telemetry import Metrics
 
@@ -38,13 +38,20 @@ class Health:
 
     async def report(self) -> tuple[bool, Mapping[str, bool]]:
         """Whether every check passes, and each result."""
-        results = {name: await check() for name, check in self.checks.items()}
+        results = {name: await _passes(check) for name, check in self.checks.items()}
         return all(results.values()), results
 
     def scrape(self) -> bytes:
         """Every metric as it stands, in Prometheus' text format."""
         self._refresh()
         return generate_latest(self._metrics.registry)
+
+
+async def _passes(check: Check) -> bool:
+    try:
+        return await check()
+    except ServiceError:  # a store that does not answer is what is asked about
+        return False
 
 
 async def _own(request: Request) -> Health:

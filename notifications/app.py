@@ -7,7 +7,6 @@ from typing import Final
 from fastapi import FastAPI
 
 from chassis.app import Chassis, build_app
-from chassis.errors import StorageUnavailable
 from chassis.identity import OPERATOR, Callers
 from chassis.loops import supervised
 from chassis.runtime import Runtime
@@ -55,10 +54,7 @@ def create_app(settings: Settings, runtime: Runtime) -> FastAPI:
             )
 
             async def serves() -> bool:
-                try:
-                    gauge.set(await store.pending())
-                except StorageUnavailable:
-                    return False
+                gauge.set(await store.pending())
                 return True
 
             chassis.health.checks["store"] = serves

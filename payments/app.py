@@ -7,7 +7,6 @@ from typing import Final
 from fastapi import FastAPI
 
 from chassis.app import Admission, Chassis, build_app, preferring
-from chassis.errors import StorageUnavailable
 from chassis.identity import OPERATOR, Callers
 from chassis.loops import supervised
 from chassis.runtime import Runtime
@@ -68,10 +67,7 @@ def create_app(
             settle = Settle(payments, gauge)
 
             async def serves() -> bool:
-                try:
-                    await store.open_counts()
-                except StorageUnavailable:
-                    return False
+                await store.open_counts()
                 return True
 
             chassis.health.checks["store"] = serves

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 
 from chassis import runtime
 from chassis.app import Chassis, build_app
+from chassis.errors import StorageUnavailable
 from chassis.settings import ServiceSettings
 from chassis.testing import serve
 
@@ -33,6 +34,8 @@ def build(who, **settings):
         yield who
 
     async def ready():
+        if who == "eva":
+            raise StorageUnavailable
         return who == "ana"
 
     specs = {who: f"/openapi/{who}.json"}
@@ -72,6 +75,14 @@ async def test_each_answers_with_its_own_state(two):
 
 async def test_each_has_its_own_readiness(two):
     assert [(await http.get("/readyz")).status_code for http in two] == [200, 503]
+
+
+async def test_a_store_that_does_not_answer_is_not_ready_and_no_refusal():
+    async with serve(build("eva")) as transport:
+        http = httpx.AsyncClient(transport=transport, base_url="http://t")
+        answer = await http.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json() == {"status": "not_ready", "checks": {"store": False}}
 
 
 async def test_each_counts_its_own_requests(two):
