@@ -143,15 +143,20 @@ def _copy_table(db: sqlite3.Connection, made: Template, table: str) -> None:
     columns = [
         (name, kind)
         for _, name, kind, _, _, key in described
-        if not (key and keys == 1 and kind == "INTEGER")  # numbers itself
+        if not (key and keys == 1 and kind == "INTEGER")  # numbers itself, from 2 on
     ]
     names = ", ".join(name for name, _ in columns)
-    copies = ", ".join(
-        _renamed(f"one.{name}", made) if kind == "TEXT" else f"one.{name}" for name, kind in columns
-    )
+    copies = ", ".join(_copied(f"one.{name}", kind, made) for name, kind in columns)
     db.execute(f"CREATE TEMP TABLE one AS SELECT * FROM main.{table}")
     db.execute(f"INSERT INTO main.{table} ({names}) SELECT {copies} FROM n CROSS JOIN one")
     db.execute("DROP TABLE one")
+
+
+def _copied(column: str, kind: str, made: Template) -> str:
+    """SQL for a column of a copy."""
+    if column == "one.saga":
+        return "n.i + 2"
+    return _renamed(column, made) if kind == "TEXT" else column
 
 
 def _renamed(text: str, made: Template) -> str:
@@ -198,7 +203,8 @@ def free_seats(data: Path, after: int) -> None:
     """Free what holds after row `after` have taken, in a database that is in use: for one more stretch."""
     with closing(sqlite3.connect(data / "inventory.db", timeout=10)) as db, db:
         db.execute(
-            "UPDATE seat SET hold_id = NULL WHERE hold_id IN (SELECT hold_id FROM hold WHERE rowid > ?)",
+            "UPDATE seat SET hold_id = NULL WHERE (event_id, seat) IN ("
+            "SELECT event_id, value FROM hold, json_each(seats) WHERE hold.rowid > ?)",
             (after,),
         )
 

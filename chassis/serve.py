@@ -14,6 +14,7 @@ from chassis.credentials import CredentialsUnusable
 from chassis.mutual import Certificates
 from chassis.runtime import Runtime
 from chassis.settings import ServiceSettings
+from chassis.sqlite import of_another_format
 from chassis.telemetry import configure_logs
 from chassis.tracing import Tracing
 
@@ -24,19 +25,9 @@ def serve(name: str, settings_type: type[S], create_app: Callable[[S, Runtime], 
     """Read the settings, build the app and answer until SIGTERM; then let running work finish.
 
     Settings that make no sense, or not enough of them for a shop, end the process with exit code 2 and a line that
-    names each; so does a credentials file that is of no use.
+    names each; so does a credentials file that is of no use, and a data folder of another version.
     """
-    try:
-        settings = settings_type()
-    except ValidationError as error:
-        for problem in error.errors():
-            variable = "_".join(str(part) for part in problem["loc"]).upper()
-            sys.stderr.write(f"{name}: {variable}: {problem['msg']}\n")
-        sys.exit(2)
-    lacking = settings.lacking()
-    if lacking:
-        sys.stderr.writelines(f"{name}: {line}\n" for line in lacking)
-        sys.exit(2)
+    settings = _settings(name, settings_type)
     configure_logs(name, settings)
     folder = settings.tls_dir
     certificates = None if folder is None else Certificates(folder, name)
@@ -53,6 +44,27 @@ def serve(name: str, settings_type: type[S], create_app: Callable[[S, Runtime], 
         sys.exit(2)
     _spare_the_collector()
     uvicorn.run(app, **_options(app, settings))
+
+
+def _settings(name: str, settings_type: type[S]) -> S:
+    try:
+        settings = settings_type()
+    except ValidationError as error:
+        for problem in error.errors():
+            variable = "_".join(str(part) for part in problem["loc"]).upper()
+            sys.stderr.write(f"{name}: {variable}: {problem['msg']}\n")
+        sys.exit(2)
+    lacking = settings.lacking()
+    if old := of_another_format(settings.data_dir):
+        names = ", ".join(path.name for path in old)
+        lacking.append(
+            f"DATA_DIR: {settings.data_dir}: {names}: otra versión de Taquilla hizo estos datos; usa otra carpeta"
+            " (--data) o borra esta · made by another version; use another folder (--data) or delete this one"
+        )
+    if lacking:
+        sys.stderr.writelines(f"{name}: {line}\n" for line in lacking)
+        sys.exit(2)
+    return settings
 
 
 def _tracing(name: str, settings: ServiceSettings) -> Tracing:

@@ -16,9 +16,9 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
 import aiosqlite
 import structlog
@@ -40,12 +40,26 @@ Transaction = Callable[[sqlite3.Connection], Any]
 
 MAX_BATCH = 256
 
+FORMAT: Final = 1
+"""Of the tables of all databases: one more with each change that `CREATE … IF NOT EXISTS` does not bring about."""
+
 # With 2 MB of cache, SQLite's default, a long past costs each reservation some 30 reads: of the upper pages of indexes
-# over random ids, which 8 MB keep at hand (bench/growth.py).
+# over random ids, which 8 MB keep at hand (bench/growth.py). The format comes before the tables that have it.
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=2000;"
-    " PRAGMA cache_size=-8000;"
+    f" PRAGMA cache_size=-8000; PRAGMA user_version={FORMAT};"
 )
+
+
+def of_another_format(folder: Path) -> list[Path]:
+    """Databases in `folder` that another version of this project made, and this one cannot use."""
+    found = []
+    for path in sorted(folder.glob("*.db")):
+        with closing(sqlite3.connect(path)) as db:
+            (form,) = db.execute("PRAGMA user_version").fetchone()
+            if form != FORMAT and db.execute("SELECT 1 FROM sqlite_schema").fetchone():
+                found.append(path)
+    return found
 
 
 class _Item(NamedTuple):

@@ -1,7 +1,7 @@
 """Inventory's database: seats, holds, and every transition between them.
 
-Invariants, each kept by SQL and not by this code's care: a seat is claimed only while free; seats are freed by hold id,
-never by name; states move by compare-and-set; a hold row is never deleted; `stock` says what counting seats would.
+Invariants, each kept by SQL and not by this code's care: a seat is claimed only while free, and freed only by the hold
+that has it; states move by compare-and-set; a hold row is never deleted; `stock` says what counting seats would.
 """
 
 import json
@@ -43,7 +43,6 @@ CREATE TABLE IF NOT EXISTS seat (
     PRIMARY KEY (event_id, seat), UNIQUE (event_id, rank)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS seat_free ON seat (event_id, rank) WHERE hold_id IS NULL;
-CREATE INDEX IF NOT EXISTS seat_taken ON seat (hold_id) WHERE hold_id IS NOT NULL;
 CREATE TABLE IF NOT EXISTS hold_log (
     seq INTEGER PRIMARY KEY, hold_id TEXT NOT NULL, from_state TEXT, to_state TEXT NOT NULL, at REAL NOT NULL
 ) STRICT;
@@ -63,6 +62,10 @@ INSERT INTO stock SELECT event.event_id, COUNT(seat), COUNT(seat) - COUNT(hold_i
 
 _HELD: Final = """SELECT event_id, SUM(quantity) AS held, MIN(expires_at)
     FROM hold WHERE state = 'HELD' GROUP BY event_id"""
+
+# By the names that the hold has: an index over who has a seat would cost each hold a page of its own in a large past.
+_FREE: Final = """UPDATE seat SET hold_id = NULL WHERE hold_id = ?1 AND (event_id, seat) IN (
+    SELECT event_id, value FROM hold, json_each(seats) WHERE hold.hold_id = ?1)"""
 
 _LOOK_AHEAD: Final = 64
 """Free seats looked at for adjacent ones: bounds the cost of a hold in a large hall."""
@@ -310,9 +313,8 @@ def _move(db: Db, hold_id: str, expected: HoldState, target: HoldState, now: flo
 
 
 def _confirm(db: Db, hold_id: str, token: str, now: float) -> tuple[HoldState, list[str]]:
-    row = db.execute(
-        "SELECT state, token, seats FROM hold WHERE hold_id = ?", (hold_id,)
-    ).fetchone()
+    stored = "SELECT state, token, seats FROM hold WHERE hold_id = ?"
+    row = db.execute(stored, (hold_id,)).fetchone()
     if row is None:
         raise HoldNotFound
     state, stored_token, seats = HoldState(row[0]), row[1], json.loads(row[2])
@@ -336,7 +338,7 @@ def _release(db: Db, hold_id: str, now: float) -> tuple[HoldState, list[str]]:
     state = HoldState(row[0])
     if state in (HoldState.HELD, HoldState.SOLD):
         _move(db, hold_id, state, HoldState.RELEASED, now)
-        db.execute("UPDATE seat SET hold_id = NULL WHERE hold_id = ?", (hold_id,))
+        db.execute(_FREE, (hold_id,))
         state = HoldState.RELEASED
     return state, json.loads(row[1])
 
@@ -348,7 +350,7 @@ def _expire(db: Db, before: float, now: float) -> int:
     ).fetchall()
     for (hold_id,) in due:
         if _move(db, hold_id, HoldState.HELD, HoldState.EXPIRED, now):
-            db.execute("UPDATE seat SET hold_id = NULL WHERE hold_id = ?", (hold_id,))
+            db.execute(_FREE, (hold_id,))
     return len(due)
 
 
@@ -392,8 +394,7 @@ def _reset(db: Db, event_id: str, free: int) -> None:
             (event_id, have - free),
         )
     elif have < free:
-        used = {
-            rank for (rank,) in db.execute("SELECT rank FROM seat WHERE event_id = ?", (event_id,))
-        }
+        ranks = db.execute("SELECT rank FROM seat WHERE event_id = ?", (event_id,))
+        used = {rank for (rank,) in ranks}
         missing = (seat for seat in seats_from(0, row_length) if seat.rank not in used)
         _add_seats(db, event_id, islice(missing, free - have))

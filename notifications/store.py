@@ -26,8 +26,8 @@ from notifications.schemas import Notification
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS message (
-    notification_id TEXT PRIMARY KEY, recipient TEXT NOT NULL, template TEXT NOT NULL, lang TEXT NOT NULL,
-    data TEXT NOT NULL, subject TEXT NOT NULL, body TEXT NOT NULL,
+    number INTEGER PRIMARY KEY, notification_id TEXT NOT NULL UNIQUE, recipient TEXT NOT NULL,
+    template TEXT NOT NULL, lang TEXT NOT NULL, data TEXT NOT NULL, subject TEXT NOT NULL, body TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('ACCEPTED', 'INFLIGHT', 'DELIVERED', 'DEAD')),
     lease TEXT, attempts INTEGER NOT NULL DEFAULT 0, redelivered INTEGER NOT NULL DEFAULT 0,
     next_at REAL NOT NULL, last_error TEXT, created_at REAL NOT NULL, delivered_at REAL
@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS message_log (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS message_resent ON message_log (notification_id) WHERE event = 'resend';
 CREATE TABLE IF NOT EXISTS mailbox (
-    notification_id TEXT PRIMARY KEY REFERENCES message, recipient TEXT NOT NULL, subject TEXT NOT NULL,
+    message INTEGER PRIMARY KEY REFERENCES message, recipient TEXT NOT NULL, subject TEXT NOT NULL,
     body TEXT NOT NULL, at REAL NOT NULL
 ) STRICT;
 """
@@ -358,8 +358,8 @@ def _deliver_here(db: Db, row: MessageRow, now: float) -> MessageState:
 
 def _put_in_mailbox(db: Db, row: MessageRow, now: float) -> None:
     db.execute(
-        "INSERT INTO mailbox (notification_id, recipient, subject, body, at) VALUES (?, ?, ?, ?, ?)",
-        (row.notification_id, row.recipient, row.subject, row.body, now),
+        "INSERT INTO mailbox SELECT number, recipient, subject, body, ? FROM message WHERE notification_id = ?",
+        (now, row.notification_id),
     )
 
 

@@ -26,10 +26,11 @@ CREATE TABLE IF NOT EXISTS payment (
 CREATE INDEX IF NOT EXISTS payment_open ON payment (next_at)
     WHERE state IN ('AUTH_PENDING', 'CAPTURE_PENDING', 'REFUND_PENDING', 'VOID_PENDING');
 CREATE TABLE IF NOT EXISTS payment_log (
-    payment_ref TEXT NOT NULL, version INTEGER NOT NULL, event TEXT NOT NULL, from_state TEXT, to_state TEXT NOT NULL,
-    at REAL NOT NULL, PRIMARY KEY (payment_ref, version)
+    seq INTEGER PRIMARY KEY, payment_ref TEXT NOT NULL, version INTEGER NOT NULL, event TEXT NOT NULL, from_state TEXT,
+    to_state TEXT NOT NULL, at REAL NOT NULL
 ) STRICT;
 """
+# No index over the log: references are random, and each of a payment's commits would touch a page of its own.
 
 # Spelled as in the schema: only then does SQLite use the partial index.
 _IS_OPEN: Final = "state IN ('AUTH_PENDING', 'CAPTURE_PENDING', 'REFUND_PENDING', 'VOID_PENDING')"

@@ -30,8 +30,9 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A reservation as stored. Instants are epoch seconds, money minor units."""
+    """A reservation as stored. Instants are epoch seconds, money minor units; `saga` is its number in the store."""
 
+    saga: int
     reservation_id: str
     delivery_id: str
     run_id: str

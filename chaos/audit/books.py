@@ -57,7 +57,10 @@ _SHAPE: Final = " UNION ALL ".join(
 )
 
 _DERIVED: Final = (
-    "INSERT INTO ever_confirmed SELECT DISTINCT reservation_id FROM saga_log WHERE to_state = 'CONFIRMED'",
+    """
+    INSERT INTO ever_confirmed
+    SELECT DISTINCT reservation_id FROM saga_log JOIN reservation USING (saga) WHERE to_state = 'CONFIRMED'
+    """,
     """
     INSERT INTO money
     SELECT rtrim(rtrim(ref, '0123456789'), '.'), SUM(iif(kind = 'capture', amount_minor, 0)),

@@ -19,17 +19,17 @@ NOTICES: Final = (
         FROM (
             SELECT reservation_id, '' AS kind FROM ever_confirmed
             UNION ALL
-            SELECT reservation_id, iif(kind = 'capture', kind, json_extract(payload, '$.template')) FROM outbox
+            SELECT reservation_id, iif(kind = 'capture', kind, json_extract(payload, '$.template'))
+            FROM outbox JOIN reservation USING (saga)
         ) WHERE reservation_id IN (SELECT reservation_id FROM ever_confirmed)
         GROUP BY reservation_id HAVING SUM(kind = 'capture') <> 1 OR SUM(kind = 'confirmed') <> 1
         UNION ALL
-        SELECT outbox.reservation_id, 'owed_at=' || created_at || ' confirmed_at=' || saga_log.at
-        FROM outbox JOIN saga_log ON saga_log.reservation_id = outbox.reservation_id AND to_state = 'CONFIRMED'
-            AND from_state = 'AUTHORIZED'
-        WHERE kind = 'capture' AND created_at <> saga_log.at
+        SELECT key, 'owed_at=' || created_at || ' confirmed_at=' || saga_log.at
+        FROM outbox JOIN saga_log USING (saga)
+        WHERE to_state = 'CONFIRMED' AND from_state = 'AUTHORIZED' AND kind = 'capture' AND created_at <> saga_log.at
         UNION ALL
         SELECT reservation_id, 'refunded, no notice owed' FROM reservation WHERE state = 'REFUNDED' AND NOT EXISTS (
-            SELECT 1 FROM outbox WHERE outbox.reservation_id = reservation.reservation_id AND kind = 'notify'
+            SELECT 1 FROM outbox WHERE outbox.saga = reservation.saga AND kind = 'notify'
                 AND json_extract(payload, '$.template') = 'cancelled')
         """,
     ),
@@ -46,7 +46,7 @@ NOTICES: Final = (
         UNION ALL
         SELECT notification_id, 'state=' || state FROM message WHERE state IN ('ACCEPTED', 'INFLIGHT')
         UNION ALL
-        SELECT notification_id, 'in the mailbox, state=' || state FROM mailbox JOIN message USING (notification_id)
+        SELECT notification_id, 'in the mailbox, state=' || state FROM mailbox JOIN message ON number = message
         WHERE state <> 'DELIVERED'
         UNION ALL
         SELECT notification_id, 'delivered to nobody' FROM message WHERE state = 'DELIVERED' AND attempts = 0
@@ -112,7 +112,7 @@ NOTICES: Final = (
             AND COALESCE(payment.state, '-') NOT IN ('CAPTURED', 'REFUND_PENDING', 'REFUNDED')
         UNION ALL
         SELECT outbox.key, 'superseded, reservation=' || reservation.state
-        FROM outbox JOIN reservation USING (reservation_id)
+        FROM outbox JOIN reservation USING (saga)
         WHERE outbox.state = 'SUPERSEDED' AND reservation.state NOT IN ('REFUNDING', 'REFUNDED')
         """,
     ),

@@ -51,8 +51,11 @@ _SAGA: Final = """
         SELECT reservation.reservation_id, 'state=' || state || ' version=' || version || ' log='
             || COALESCE(last.to_state, '-') || ' to ' || COALESCE(last.at, 0)
         FROM reservation LEFT JOIN (
-            SELECT reservation_id, to_state, MAX(version) AS at FROM step GROUP BY reservation_id
-        ) AS last USING (reservation_id) WHERE state IS NOT last.to_state OR version IS NOT last.at
+            SELECT saga, to_state, MAX(version) AS at FROM step GROUP BY saga
+        ) AS last USING (saga) WHERE state IS NOT last.to_state OR version IS NOT last.at
+        UNION ALL
+        SELECT DISTINCT 'saga ' || saga, 'a log without a row' FROM saga_log
+        WHERE NOT EXISTS (SELECT 1 FROM reservation WHERE reservation.saga = saga_log.saga)
         UNION ALL
         SELECT payment_ref, 'version=' || payment.version || ' log=' || MAX(payment_log.version)
             || ' lines=' || COUNT(*)
@@ -86,9 +89,10 @@ SAGAS: Final = (
         "Every log: versions 1..n without a gap, every arrow legal, and it ends in the present state.",
         f"""
         WITH step AS (
-            SELECT *, ROW_NUMBER() OVER one AS place, LAG(to_state) OVER one AS was,
-                LAG(attempt) OVER one AS attempt_before
-            FROM saga_log WHERE version IS NOT NULL WINDOW one AS (PARTITION BY reservation_id ORDER BY version)
+            SELECT saga_log.*, reservation_id, ROW_NUMBER() OVER one AS place, LAG(to_state) OVER one AS was,
+                LAG(saga_log.attempt) OVER one AS attempt_before
+            FROM saga_log JOIN reservation USING (saga) WHERE saga_log.version IS NOT NULL
+            WINDOW one AS (PARTITION BY saga ORDER BY saga_log.version)
         )
         {_SAGA} UNION ALL {" UNION ALL ".join(_walk(*log) for log in _LOGS)}
         """,  # noqa: S608 - constants

@@ -169,7 +169,9 @@ def _explain(error: Exception, say: Say) -> click.ClickException:
             )
         case NotReady(waiting_for=late, tails=tails):
             words = [say(f"No arrancó: {', '.join(late)}", f"Did not start: {', '.join(late)}")]
-            words += [f"  {name} | {line}" for name, lines in tails.items() for line in lines]
+            # Started again and again, a process says the same as often.
+            said = {name: dict.fromkeys(lines) for name, lines in tails.items()}
+            words += [f"  {name} | {line}" for name, lines in said.items() for line in lines]
             return Unreachable("\n".join(words))
     return click.UsageError(str(error))
 

@@ -29,9 +29,11 @@ Witnessing = Callable[[sqlite3.Connection, Sequence["Arrow"], bool], None]
 _NO_LIMIT: Final = 1_073_741_823
 
 NEWS: Final = {
-    "reservations": "SELECT seq, reservation_id, from_state, to_state FROM saga_log WHERE seq > ?",
+    "reservations": (
+        "SELECT seq, reservation_id, from_state, to_state FROM saga_log JOIN reservation USING (saga) WHERE seq > ?"
+    ),
     "inventory": "SELECT seq, hold_id, from_state, to_state FROM hold_log WHERE seq > ?",
-    "payments": "SELECT rowid, payment_ref, from_state, to_state FROM payment_log WHERE rowid > ?",
+    "payments": "SELECT seq, payment_ref, from_state, to_state FROM payment_log WHERE seq > ?",
     "notifications": "SELECT seq, notification_id, from_state, to_state FROM message_log WHERE seq > ?",
     "provider": "SELECT seq, ref, NULL, kind FROM entry WHERE seq > ?",
 }

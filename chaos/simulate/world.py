@@ -41,7 +41,7 @@ _MODULES: Final = {
     "notifications": notifications.app,
 }
 _WHOSE: Final = """
-    SELECT delivery_id, reason, saga_log.attempt FROM saga_log JOIN reservation USING (reservation_id) WHERE seq = ?
+    SELECT delivery_id, reason, saga_log.attempt FROM saga_log JOIN reservation USING (saga) WHERE seq = ?
 """
 
 _AFTERMATH_S: Final = 2.0

@@ -22,28 +22,27 @@ def keep(db: Db, line: int | None, tries: Sequence[Try]) -> None:
         )
 
 
-def lines(db: Db, reservation_id: str) -> list[Line]:
+def lines(db: Db, saga: int) -> list[Line]:
     """The log with its tries, in order."""
     tries: dict[int, list[Try]] = {}
     for number, *values in db.execute(
         "SELECT line, saga_try.at, took_s, service, kind, outcome, saga_try.detail FROM saga_try"
-        " JOIN saga_log ON saga_log.seq = line WHERE reservation_id = ? ORDER BY saga_try.seq",
-        (reservation_id,),
+        " JOIN saga_log ON saga_log.seq = line WHERE saga = ? ORDER BY saga_try.seq",
+        (saga,),
     ):
         tries.setdefault(number, []).append(Try._make(values))
     log = db.execute(
         "SELECT seq, at, step, attempt, from_state, to_state, detail FROM saga_log"
-        " WHERE reservation_id = ? ORDER BY seq",
-        (reservation_id,),
+        " WHERE saga = ? ORDER BY seq",
+        (saga,),
     )
     return [Line._make((*values, tuple(tries.get(number, ())))) for number, *values in log]
 
 
-def errands(db: Db, reservation_id: str) -> list[Errand]:
-    """What it owed to others, in order. Every key is its id, a dot and more; '/' comes right after the dot."""
+def errands(db: Db, saga: int) -> list[Errand]:
+    """What it owed to others, in order."""
     found = db.execute(
-        "SELECT key, kind, state, created_at, sent_at, detail FROM outbox"
-        " WHERE key BETWEEN ?1 || '.' AND ?1 || '/' ORDER BY id",
-        (reservation_id,),
+        "SELECT key, kind, state, created_at, sent_at, detail FROM outbox WHERE saga = ? ORDER BY id",
+        (saga,),
     )
     return [Errand._make(values) for values in found]

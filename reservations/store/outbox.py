@@ -63,12 +63,12 @@ class OutboxStore:
         """The trace that the reservation was accepted in, by its id; nothing where none was recorded."""
         if not self._runtime.tracing.is_on:
             return {}
-        wanted = (row.reservation_id,)
-        query = "SELECT reservation_id, traceparent FROM trace WHERE reservation_id = ?"
+        query = "SELECT traceparent FROM trace WHERE saga = ?"
         try:
-            return await self._run(lambda db: dict(db.execute(query, wanted).fetchall()))
+            found = await self._run(lambda db: db.execute(query, (row.saga,)).fetchone())
         except StorageUnavailable:  # the saga matters more than its trace
             return {}
+        return {} if found is None else {row.reservation_id: found[0]}
 
     async def mark(self, marks: Sequence[Mark]) -> list[str]:
         """Record what became of parcels; those that are not PENDING any more are left alone.
@@ -91,17 +91,18 @@ class OutboxStore:
 
 def _due(db: Db, kind: Kind, now: float, limit: int) -> list[Parcel]:
     rows = db.execute(
-        """SELECT key, payload, tries, reservation_id, traceparent
-           FROM outbox AS mine LEFT JOIN trace USING (reservation_id)
+        """SELECT key, payload, tries, traceparent,
+               (SELECT reservation_id FROM reservation WHERE reservation.saga = trace.saga)
+           FROM outbox AS mine LEFT JOIN trace USING (saga)
            WHERE kind = ?1 AND state = 'PENDING' AND next_at <= ?2 AND (kind = 'capture' OR NOT EXISTS (
-               SELECT 1 FROM outbox AS earlier WHERE earlier.reservation_id = mine.reservation_id
+               SELECT 1 FROM outbox AS earlier WHERE earlier.saga = mine.saga
                    AND earlier.kind = ?1 AND earlier.state = 'PENDING' AND earlier.id < mine.id))
            ORDER BY next_at, id LIMIT ?3""",
         (kind, now, limit),
     )
     return [
         Parcel(key, json.loads(payload), tries, {ref: trace} if trace else {})
-        for key, payload, tries, ref, trace in rows
+        for key, payload, tries, trace, ref in rows
     ]
 
 

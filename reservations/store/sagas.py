@@ -103,7 +103,7 @@ class SagaStore:
         def transaction(db: Db) -> tuple[Reservation, bool]:
             row, drives = _accept(db, request, run_id, manage_token, lease, now)
             if carrier is not None and drives:
-                db.execute("REPLACE INTO trace VALUES (?, ?)", (row.reservation_id, carrier))
+                db.execute("REPLACE INTO trace VALUES (?, ?)", (row.saga, carrier))
             return row, drives
 
         return await self._run(transaction)
@@ -182,13 +182,12 @@ class SagaStore:
         Raises:
             ReservationNotFound: No such id.
         """
-        return await self._run(
-            lambda db: (
-                _find(db, reservation_id),
-                history.lines(db, reservation_id),
-                history.errands(db, reservation_id),
-            )
-        )
+
+        def transaction(db: Db) -> tuple[Reservation, list[Line], list[Errand]]:
+            row = _find(db, reservation_id)
+            return row, history.lines(db, row.saga), history.errands(db, row.saga)
+
+        return await self._run(transaction)
 
     async def counts(self) -> dict[str, int]:
         """Open reservations by state, and outbox rows not sent yet as `outbox_<kind>`, dead ones as `outbox_dead`."""
@@ -301,15 +300,15 @@ def _advance(
     assignments = ", ".join(f"{name} = :{name}" for name in changes)
     moved = db.execute(
         f"UPDATE reservation SET {assignments}, version = version + 1"  # noqa: S608 - constant names
-        " WHERE reservation_id = :id AND state = :was AND version = :seen"
+        " WHERE saga = :saga AND state = :was AND version = :seen"
         f" RETURNING {_NAMES}",
-        {**changes, "id": row.reservation_id, "was": row.state, "seen": row.version},
+        {**changes, "saga": row.saga, "was": row.state, "seen": row.version},
     ).fetchone()
     if moved is not None:
         current = _row(moved)
         line = _log(db, current, row.state, arrow, now)
         history.keep(db, line, arrow.tries)
-        _add_outbox(db, row.reservation_id, arrow, now)
+        _add_outbox(db, row.saga, arrow, now)
         return current
     current = _find(db, row.reservation_id)
     ours = (arrow.target, row.version + 1, lease[0])
@@ -323,10 +322,10 @@ def _log(
 ) -> int | None:
     """One line of the timeline; `row` as it is after the arrow, `moved` false for a failure that changed nothing."""
     return db.execute(
-        "INSERT INTO saga_log (reservation_id, version, attempt, at, from_state, to_state, step, detail)"
+        "INSERT INTO saga_log (saga, version, attempt, at, from_state, to_state, step, detail)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            row.reservation_id,
+            row.saga,
             row.version if moved else None,
             row.attempt,
             now,
@@ -338,25 +337,25 @@ def _log(
     ).lastrowid
 
 
-def _add_outbox(db: Db, reservation_id: str, arrow: Arrow, now: float) -> None:
+def _add_outbox(db: Db, saga: int, arrow: Arrow, now: float) -> None:
     if arrow.target is State.REFUNDING:
         db.execute(
             "UPDATE outbox SET state = 'SUPERSEDED'"
-            " WHERE reservation_id = ? AND kind = 'capture' AND state = 'PENDING'",
-            (reservation_id,),
+            " WHERE saga = ? AND kind = 'capture' AND state = 'PENDING'",
+            (saga,),
         )
     for kind, key, payload, delay_s in arrow.outbox:
         db.execute(
-            "INSERT INTO outbox (reservation_id, kind, key, payload, state, next_at, created_at)"
+            "INSERT INTO outbox (saga, kind, key, payload, state, next_at, created_at)"
             " VALUES (?, ?, ?, ?, 'PENDING', ?, ?)",
-            (reservation_id, kind, key, json.dumps(payload), now + delay_s, now),
+            (saga, kind, key, json.dumps(payload), now + delay_s, now),
         )
 
 
 def _postpone(db: Db, row: Reservation, failed: Arrow, waited: Try, now: float) -> None:
     moved = db.execute(
-        "UPDATE reservation SET next_at = ?, tries = ? WHERE reservation_id = ? AND version = ?",
-        (waited.at, row.tries + 1, row.reservation_id, row.version),
+        "UPDATE reservation SET next_at = ?, tries = ? WHERE saga = ? AND version = ?",
+        (waited.at, row.tries + 1, row.saga, row.version),
     ).rowcount
     if moved and row.tries < 10:
         line = _log(db, row, row.state, failed, now, moved=False)

@@ -61,9 +61,9 @@ def test_true_books_are_green_and_add_up(books):
     }
 
 
-SALE = "(SELECT reservation_id FROM reservation WHERE user_id = 'ana')"
-BACK = "(SELECT reservation_id FROM reservation WHERE user_id = 'eva')"
-LOG = "(reservation_id, version, attempt, at, from_state, to_state, step)"
+SALE = "(SELECT saga FROM reservation WHERE user_id = 'ana')"
+BACK = "(SELECT saga FROM reservation WHERE user_id = 'eva')"
+LOG = "(saga, version, attempt, at, from_state, to_state, step)"
 
 SPOILT = [
     ("I1", "inventory", ["UPDATE seat SET hold_id = NULL WHERE seat = 'B-01'"]),
@@ -95,7 +95,7 @@ SPOILT = [
     ("I7", "reservations", ["UPDATE reservation SET unit_price = 1 WHERE user_id = 'ana'"]),
     ("I7", "reservations", ["UPDATE reservation SET state = 'REFUNDED' WHERE user_id = 'ana'"]),
     ("I8", "reservations", ["UPDATE reservation SET reason = NULL WHERE user_id = 'flor'"]),
-    ("I8", "reservations", [(f"INSERT INTO saga_log {LOG} SELECT reservation_id, 9, 1, 0, 'HELD', 'CONFIRMED', 'sell'"
+    ("I8", "reservations", [(f"INSERT INTO saga_log {LOG} SELECT saga, 9, 1, 0, 'HELD', 'CONFIRMED', 'sell'"
         " FROM reservation WHERE user_id = 'berta'")]),
     ("I8", "inventory", ["UPDATE hold SET state = 'EXPIRED' WHERE state = 'REFUSED'"]),
     ("I10", "provider", ["DROP TRIGGER entry_stays", "DELETE FROM entry WHERE kind = 'refund' OR kind = 'capture'"]),
@@ -107,18 +107,19 @@ SPOILT = [
     ("I12", "payments", ["UPDATE payment SET amount_minor = 5 WHERE state = 'CAPTURED'"]),
     ("I12", "provider", ["INSERT INTO entry (ref, kind, amount_minor, at) VALUES ('stray.1', 'authorize', 5, 0)"]),
     ("I13", "payments", ["UPDATE payment SET state = 'CAPTURE_PENDING' WHERE state = 'CAPTURED'"]),
-    ("I14", "reservations", [f"DELETE FROM outbox WHERE kind = 'notify' AND reservation_id = {SALE}"]),
-    ("I14", "reservations", [f"UPDATE outbox SET created_at = created_at + 1 WHERE reservation_id = {SALE}"]),
+    ("I14", "reservations", [f"DELETE FROM outbox WHERE kind = 'notify' AND saga = {SALE}"]),
+    ("I14", "reservations", [f"UPDATE outbox SET created_at = created_at + 1 WHERE saga = {SALE}"]),
     ("I15", "notifications", ["UPDATE message SET state = 'INFLIGHT' WHERE recipient = 'ana'"]),
     ("I15", "notifications", ["UPDATE message SET redelivered = 1 WHERE recipient = 'ana'"]),
-    ("I14", "reservations", [f"DELETE FROM outbox WHERE key LIKE '%.cancelled' AND reservation_id = {BACK}"]),
+    ("I14", "reservations", [f"DELETE FROM outbox WHERE key LIKE '%.cancelled' AND saga = {BACK}"]),
     ("I16", "reservations", ["UPDATE outbox SET payload = json_set(payload, '$.template', 'cancelled')"]),
-    ("I16", "reservations", [f"DELETE FROM saga_log WHERE to_state = 'CONFIRMED' AND reservation_id = {SALE}"]),
+    ("I16", "reservations", [f"DELETE FROM saga_log WHERE to_state = 'CONFIRMED' AND saga = {SALE}"]),
     ("I17", "reservations", ["UPDATE outbox SET state = 'PENDING' WHERE kind = 'capture'"]),
     ("I17", "notifications", ["UPDATE message SET state = 'DEAD' WHERE recipient = 'ana'"]),
-    ("I18", "reservations", [f"DELETE FROM saga_log WHERE version = 2 AND reservation_id = {SALE}"]),
-    ("I18", "reservations", [(f"INSERT INTO saga_log {LOG} SELECT reservation_id, 5, 1, 0, 'CONFIRMED', 'RECEIVED',"
+    ("I18", "reservations", [f"DELETE FROM saga_log WHERE version = 2 AND saga = {SALE}"]),
+    ("I18", "reservations", [(f"INSERT INTO saga_log {LOG} SELECT saga, 5, 1, 0, 'CONFIRMED', 'RECEIVED',"
         " 'accept' FROM reservation WHERE user_id = 'ana'")]),
+    ("I18", "reservations", ["DELETE FROM reservation WHERE user_id = 'flor'"]),
     ("I18", "payments", ["UPDATE payment SET version = version + 1 WHERE state = 'CAPTURED'"]),
     ("I18", "inventory", ["UPDATE hold_log SET to_state = 'EXPIRED' WHERE to_state = 'SOLD'"]),
     ("I18", "notifications", ["DELETE FROM message_log WHERE event = 'claim'"]),
@@ -203,7 +204,7 @@ def test_dead_letters_are_named_and_break_nothing(books):
     spoil(
         books,
         "reservations",
-        f"UPDATE outbox SET state = 'DEAD' WHERE kind = 'notify' AND reservation_id = {SALE}",
+        f"UPDATE outbox SET state = 'DEAD' WHERE kind = 'notify' AND saga = {SALE}",
     )
     report = verdict(books)
     assert report.red == [], report.as_json()

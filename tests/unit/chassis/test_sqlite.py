@@ -3,13 +3,15 @@
 import asyncio
 import random
 import sqlite3
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 import pytest
 
 from chassis import runtime
 from chassis.errors import StorageUnavailable
-from chassis.sqlite import Writer, patient
+from chassis.serve import serve
+from chassis.settings import ServiceSettings
+from chassis.sqlite import Writer, of_another_format, patient
 from chassis.telemetry import Metrics
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS entry (id TEXT PRIMARY KEY) STRICT;"
@@ -127,3 +129,30 @@ async def test_leaving_writes_what_was_queued(tmp_path):
         await asyncio.sleep(0)
     assert await late == [f"n{n}" for n in range(5)]
     assert len(stored(tmp_path)) == 5
+
+
+def of_old(path):
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE entry (name TEXT)")
+        db.commit()
+
+
+async def test_databases_of_another_version_are_known(tmp_path):
+    async with writer(tmp_path):
+        assert of_another_format(tmp_path) == []
+    assert of_another_format(tmp_path) == []
+    sqlite3.connect(tmp_path / "new.db").close()
+    of_old(tmp_path / "old.db")
+    assert of_another_format(tmp_path) == [tmp_path / "old.db"]
+
+
+def test_a_service_does_not_start_on_data_of_another_version(tmp_path, monkeypatch, capsys):
+    of_old(tmp_path / "inventory.db")
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("CHAOS_ENABLED", "1")
+    with pytest.raises(SystemExit) as ended:
+        serve("inventory", ServiceSettings, lambda *_: pytest.fail("it was built"))
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith(f"inventory: DATA_DIR: {tmp_path}: inventory.db: ")
+    assert "--data" in said

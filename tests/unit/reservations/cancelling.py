@@ -25,7 +25,8 @@ def cancel_notices(tmp_path):
     return rows(
         tmp_path,
         "notifications.db",
-        "SELECT recipient FROM mailbox WHERE notification_id LIKE '%.cancelled'",
+        "SELECT mailbox.recipient FROM mailbox JOIN message ON number = message"
+        " WHERE notification_id LIKE '%.cancelled'",
     )
 
 

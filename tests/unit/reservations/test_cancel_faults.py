@@ -120,5 +120,9 @@ async def test_the_notices_leave_in_order_and_each_once(tmp_path):
         await asyncio.sleep(20)
         await m.fault("notifications", "down", enabled=False)
         await refunded_and_at_rest(m, tmp_path, bought)
-    sent = rows(tmp_path, "notifications.db", "SELECT notification_id FROM mailbox ORDER BY at")
+    sent = rows(
+        tmp_path,
+        "notifications.db",
+        "SELECT notification_id FROM mailbox JOIN message ON number = message ORDER BY at",
+    )
     assert [ref.rpartition(".")[2] for (ref,) in sent] == ["confirmed", "cancelled"]

@@ -318,10 +318,12 @@ class Sagas(RuleBasedStateMachine):
                 " FROM reservation"
             ).fetchall()
             log = db.execute(
-                "SELECT reservation_id, version, from_state, to_state FROM saga_log WHERE version IS NOT NULL"
-                " ORDER BY reservation_id, version"
+                "SELECT reservation_id, saga_log.version, from_state, to_state FROM saga_log JOIN reservation"
+                " USING (saga) WHERE saga_log.version IS NOT NULL ORDER BY reservation_id, saga_log.version"
             ).fetchall()
-            outbox = db.execute("SELECT key, kind, state, reservation_id FROM outbox").fetchall()
+            outbox = db.execute(
+                "SELECT outbox.key, kind, outbox.state, reservation_id FROM outbox JOIN reservation USING (saga)"
+            ).fetchall()
             deliveries = {row[0] for row in db.execute("SELECT delivery_id FROM delivery")}
         finally:
             db.close()
