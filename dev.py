@@ -227,7 +227,7 @@ def steps(name: str) -> list[list[str]]:
             [
                 *pytest,
                 "-q",
-                "--hypothesis-profile=fuzz",
+                *("-p", "tests.support.machines", "--hypothesis-profile=fuzz"),
                 *["--timeout=1800", "tests/unit", "-k", "props"],
             ],
         ],
