@@ -128,7 +128,8 @@ def backend(kind: str, sleep_ms: float = 10.0, cpu_ms: float = 2.0) -> Command:
     def command(port: int, _backend: int, _folder: Path) -> tuple[Sequence[str], Mapping[str, str]]:
         options = ["--port", str(port), "--sleep-ms", str(sleep_ms), "--cpu-ms", str(cpu_ms)]
         argv = [sys.executable, "-m", "bench.slow_service", kind, *options]
-        return argv, {"LOG_FORMAT": "json"}
+        # The lab's, where callers need no token: the generator has none.
+        return argv, {"LOG_FORMAT": "json", "CHAOS_ENABLED": "true"}
 
     return command
 
