@@ -22,9 +22,12 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TextIO
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
@@ -36,6 +39,7 @@ OTEL_LOCK = "requirements-otel.lock"  # the first one and the extra `otel`
 BENCH_LOCK = "requirements-bench.lock"  # what ours is compared with, in a venv of its own
 AUDIT_LOCK = "requirements-audit.lock"  # pip-audit, likewise
 CHAOS_LOCK = "requirements-chaos.lock"  # the Chaos Toolkit, likewise
+MESHES = ["tests/system", "tests/security", "tests/controls"]
 
 HELP = """Uso: python3 dev.py ORDEN [argumentos]
 
@@ -49,7 +53,7 @@ HELP = """Uso: python3 dev.py ORDEN [argumentos]
   screenshots                  fotografía la página y /docs, en un minuto; a docs/pictures
   lib                          resilience sola: su rueda en un entorno vacío, y sus pruebas allí
   fuzz [--calls N] [--seed S]  lo que nadie enviaría, contra los cinco servicios; véase docs/fuzzing.md
-  ci                           check + test + lib + browser + los experimentos con Chaos Toolkit
+  ci                           check + test + lib + browser + los experimentos con Chaos Toolkit; dos mitades a la vez
   control [palabras]           rompe una regla y enseña al auditor en rojo: control leaves a tombstone
   chaos                        la matriz de caos larga: chaos --budget 10m --seed 7 --html matriz.html; después, los
                                experimentos con taquilla y con Chaos Toolkit, también con reglas rotas
@@ -175,6 +179,11 @@ def tool(name: str, *arguments: str) -> list[str]:
     return [str(BIN / (f"{name}.exe" if os.name == "nt" else name)), *arguments]
 
 
+def _but(folders: Sequence[str]) -> list[str]:
+    """Options of pytest for all tests but those in `folders`."""
+    return [f"--ignore={folder}" for folder in folders]
+
+
 def measures(*benchmarks: str) -> list[list[str]]:
     """The commands of benchmarks, each a module of bench/ with its options."""
     return [[str(PYTHON), "-m", *f"bench.{one}".split()] for one in benchmarks]
@@ -234,7 +243,13 @@ def steps(name: str) -> list[list[str]]:
         "lib": lib,
         "audit": [[str(PYTHON), "-m", "tests.advisories"]],
         "chaos": [[str(PYTHON), "-m", "chaos", "matrix", "--budget", "10m"], *experiments],
-        "ci": [*check, *test, *lib, *browser, *experiments],
+        # Two lanes: tests of whole meshes wait more than they compute, so the others run beside them.
+        "ci": [*check, [*pytest, "-m", "not browser and not bench", *_but(MESHES)], *lib],
+        "ci-meshes": [
+            [*pytest, "-m", "not browser and not bench", *MESHES],
+            *browser,
+            *experiments,
+        ],
         "lock": [
             [*compile_lock, *project, "-o", RUN_LOCK],
             [*compile_lock, *project, *extra, "-c", RUN_LOCK, "-o", OTEL_LOCK],
@@ -257,20 +272,42 @@ _TAKES_MORE = {
 
 def work(name: str, more: Sequence[str]) -> int:
     """Run every step of a task, tell which failed, and give the exit code."""
+    with ThreadPoolExecutor() as threads, tempfile.TemporaryFile("w+") as said:
+        beside = threads.submit(attempt, "ci-meshes", more, said) if name == "ci" else None
+        failed = attempt(name, more)
+        if beside is not None:
+            say(
+                "lo que dijo mientras tanto la otra mitad:"
+                if beside.done()
+                else "falta la otra mitad"
+            )
+            failed += beside.result()
+            said.seek(0)
+            print(said.read(), flush=True)
+    for one in failed:
+        say(f"FALLÓ: {one}")
+    return 1 if failed else 0
+
+
+def attempt(name: str, more: Sequence[str], output: TextIO | None = None) -> list[str]:
+    """Run every step of a task; what failed, and how. `output` takes what the steps say, else they say it here."""
     failed = []
     for command in steps(name):
         title = " ".join([Path(command[0]).stem, *command[1:5]])
         say(title)
         began = time.monotonic()
         extra = more if _TAKES_MORE.get(name, "pytest") in command else ()
-        code = subprocess.run([*command, *extra], cwd=ROOT, check=False).returncode
+        code = subprocess.run(
+            [*command, *extra], cwd=ROOT, check=False, stdout=output, stderr=output
+        ).returncode
+        took_s = time.monotonic() - began
+        if output is not None:
+            say(f"{title}: {took_s:.0f} s")
         if "pytest" in command and name.startswith("bench") and code == 5:
             say("no hay pruebas de rendimiento en este árbol")
         elif code:
-            failed.append(f"{title} ({code}, {time.monotonic() - began:.0f} s)")
-    for one in failed:
-        say(f"FALLÓ: {one}")
-    return 1 if failed else 0
+            failed.append(f"{title} ({code}, {took_s:.0f} s)")
+    return failed
 
 
 def main(arguments: Sequence[str]) -> int:
