@@ -243,13 +243,9 @@ def steps(name: str) -> list[list[str]]:
         "lib": lib,
         "audit": [[str(PYTHON), "-m", "tests.advisories"]],
         "chaos": [[str(PYTHON), "-m", "chaos", "matrix", "--budget", "10m"], *experiments],
-        # Two lanes: tests of whole meshes wait more than they compute, so the others run beside them.
-        "ci": [*check, [*pytest, "-m", "not browser and not bench", *_but(MESHES)], *lib],
-        "ci-meshes": [
-            [*pytest, "-m", "not browser and not bench", *MESHES],
-            *browser,
-            *experiments,
-        ],
+        # Two lanes: tests of whole meshes wait more than they compute, so everything else runs beside them.
+        "ci": [*check, [*test[0], *_but(MESHES)], *lib, *browser, *experiments],
+        "ci-meshes": [[*test[0], *MESHES]],
         "lock": [
             [*compile_lock, *project, "-o", RUN_LOCK],
             [*compile_lock, *project, *extra, "-c", RUN_LOCK, "-o", OTEL_LOCK],
