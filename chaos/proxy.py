@@ -171,7 +171,8 @@ class Proxy:
 
     async def _again(self, request: bytes, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
-        with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, _Nonsense):
+        ends = (_Broken, _Nonsense, OSError, TimeoutError, asyncio.IncompleteReadError)
+        with contextlib.suppress(*ends):
             reader, writer = await self.connect()
             try:
                 writer.write(request)

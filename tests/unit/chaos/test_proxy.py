@@ -1,6 +1,7 @@
 """The proxy between two real sockets: what passes, how often, and what the caller sees."""
 
 import asyncio
+import gc
 from contextlib import asynccontextmanager
 
 import httpx
@@ -16,6 +17,7 @@ class Target:
     def __init__(self):
         self.seen = []
         self.chunked = False
+        self.answers = None  # hangs up instead after so many
         self._writers = set()
 
     async def serve(self, reader, writer):
@@ -25,6 +27,9 @@ class Target:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
                 self.seen.append((await reader.readexactly(length)).decode())
+                if len(self.seen) - 1 == self.answers:
+                    writer.close()
+                    return
                 body = str(len(self.seen)).encode()
                 frame = b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
                 if self.chunked:
@@ -120,6 +125,19 @@ async def test_duplicate_answers_once_and_arrives_twice():
         await proxy.set(Weather("duplicate", seconds=0.05))
         assert (await post("again")).text == "1"
         await until(lambda: target.seen == ["again", "again"], 5)
+
+
+async def test_a_copy_that_nobody_answers_ends_quietly():
+    problems = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+    async with link() as (target, proxy, post):
+        target.answers = 1
+        await proxy.set(Weather("duplicate", seconds=0.05))
+        assert (await post("again")).text == "1"
+        await until(lambda: not any("_again" in repr(one) for one in asyncio.all_tasks()), 5)
+        assert target.seen == ["again", "again"]
+    gc.collect()
+    assert problems == []
 
 
 async def test_a_share_is_struck_and_the_same_seed_strikes_the_same():
