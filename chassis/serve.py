@@ -14,7 +14,7 @@ from chassis.credentials import CredentialsUnusable
 from chassis.mutual import Certificates
 from chassis.runtime import Runtime
 from chassis.settings import ServiceSettings
-from chassis.sqlite import of_another_format
+from chassis.sqlite import is_of_another_format
 from chassis.telemetry import configure_logs
 from chassis.tracing import Tracing
 
@@ -55,11 +55,11 @@ def _settings(name: str, settings_type: type[S]) -> S:
             sys.stderr.write(f"{name}: {variable}: {problem['msg']}\n")
         sys.exit(2)
     lacking = settings.lacking()
-    if old := of_another_format(settings.data_dir):
-        names = ", ".join(path.name for path in old)
+    database = settings.data_dir / f"{name}.db"
+    if is_of_another_format(database):
         lacking.append(
-            f"DATA_DIR: {settings.data_dir}: {names}: otra versión de Taquilla hizo estos datos; usa otra carpeta"
-            " (--data) o borra esta · made by another version; use another folder (--data) or delete this one"
+            f"DATA_DIR: {database}: otra versión de Taquilla hizo estos datos; usa otra carpeta (--data) o borra esta"
+            " · made by another version; use another folder (--data) or delete this one"
         )
     if lacking:
         sys.stderr.writelines(f"{name}: {line}\n" for line in lacking)

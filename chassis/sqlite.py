@@ -16,7 +16,7 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
@@ -44,22 +44,32 @@ FORMAT: Final = 1
 """Of the tables of all databases: one more with each change that `CREATE … IF NOT EXISTS` does not bring about."""
 
 # With a long past, 8 MB keep the upper pages of indexes over random ids at hand, which SQLite's 2 MB do not: a tenth
-# more reservations per second (bench/growth.py). The format comes before the tables that have it.
+# more reservations per second (bench/growth.py).
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=2000;"
-    f" PRAGMA cache_size=-8000; PRAGMA user_version={FORMAT};"
+    " PRAGMA cache_size=-8000;"
 )
 
 
-def of_another_format(folder: Path) -> list[Path]:
-    """Databases in `folder` that another version of this project made, and this one cannot use."""
-    found = []
-    for path in sorted(folder.glob("*.db")):
-        with closing(sqlite3.connect(path)) as db:
-            (form,) = db.execute("PRAGMA user_version").fetchone()
-            if form != FORMAT and db.execute("SELECT 1 FROM sqlite_schema").fetchone():
-                found.append(path)
-    return found
+def is_of_another_format(path: Path) -> bool:
+    """Whether another version of this project made the database at `path`, which this one cannot use.
+
+    Reads the file's header and takes no lock (https://www.sqlite.org/fileformat.html, "User version number").
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(64)
+    except FileNotFoundError:
+        return False
+    return header != b"" and header[60:] != FORMAT.to_bytes(4, "big")
+
+
+def _prepare(db: sqlite3.Connection, schema: str) -> None:
+    """Make a connection and its database fit for use; runs on the database thread."""
+    if db.execute("PRAGMA page_count").fetchall() == [(0,)]:
+        # Before WAL, which would keep it out of the file's header until a checkpoint.
+        db.execute(f"PRAGMA user_version={FORMAT}")
+    db.executescript(_PRAGMAS + schema)
 
 
 class _Item(NamedTuple):
@@ -291,7 +301,8 @@ class Writer:
         await self._close()
         connection = await self._runtime.connect_db(self._path)
         try:
-            await connection.executescript(_PRAGMAS + self._schema)
+            execute: Any = connection._execute  # noqa: SLF001
+            await execute(_prepare, connection._conn, self._schema)  # noqa: SLF001
         except BaseException:
             await connection.close()
             raise

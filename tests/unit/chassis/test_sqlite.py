@@ -11,7 +11,7 @@ from chassis import runtime
 from chassis.errors import StorageUnavailable
 from chassis.serve import serve
 from chassis.settings import ServiceSettings
-from chassis.sqlite import Writer, of_another_format, patient
+from chassis.sqlite import Writer, is_of_another_format, patient
 from chassis.telemetry import Metrics
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS entry (id TEXT PRIMARY KEY) STRICT;"
@@ -137,13 +137,27 @@ def of_old(path):
         db.commit()
 
 
-async def test_databases_of_another_version_are_known(tmp_path):
+async def test_a_database_of_another_version_is_known_by_its_first_page(tmp_path):
+    assert not is_of_another_format(tmp_path / "t.db")
+    async with writer(tmp_path) as w:
+        await w.run(insert("a"))
+        (tmp_path / "killed.db").write_bytes((tmp_path / "t.db").read_bytes())  # all else is in WAL
+        assert not is_of_another_format(tmp_path / "killed.db")
     async with writer(tmp_path):
-        assert of_another_format(tmp_path) == []
-    assert of_another_format(tmp_path) == []
-    sqlite3.connect(tmp_path / "new.db").close()
+        assert not is_of_another_format(tmp_path / "t.db")
+    (tmp_path / "empty.db").touch()
+    assert not is_of_another_format(tmp_path / "empty.db")
     of_old(tmp_path / "old.db")
-    assert of_another_format(tmp_path) == [tmp_path / "old.db"]
+    assert is_of_another_format(tmp_path / "old.db")
+
+
+async def test_to_open_a_database_again_takes_no_write_lock(tmp_path):
+    async with writer(tmp_path):
+        pass
+    with closing(sqlite3.connect(tmp_path / "t.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        async with writer(tmp_path):
+            assert stored(tmp_path) == []
 
 
 def test_a_service_does_not_start_on_data_of_another_version(tmp_path, monkeypatch, capsys):
@@ -154,5 +168,5 @@ def test_a_service_does_not_start_on_data_of_another_version(tmp_path, monkeypat
         serve("inventory", ServiceSettings, lambda *_: pytest.fail("it was built"))
     said = capsys.readouterr().err
     assert ended.value.code == 2
-    assert said.startswith(f"inventory: DATA_DIR: {tmp_path}: inventory.db: ")
+    assert said.startswith(f"inventory: DATA_DIR: {tmp_path / 'inventory.db'}: ")
     assert "--data" in said
